@@ -1,0 +1,2 @@
+//! `wellcar-node`: the node's side of Wellcar.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `wellcar`: the operator's command.
+fn main() {}

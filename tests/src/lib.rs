@@ -1,0 +1,1 @@
+//! Virtual-machine and end-to-end tests.
