@@ -1,1 +1,10 @@
-//! (skeleton)
+//! The project's only place for system calls, `unsafe` and child processes.
+//!
+//! Everything here acts; nothing here decides. What other crates need to replace in tests is behind
+//! a trait as small as the need.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![expect(unsafe_code, reason = "this crate is where it lives; every block says why it is sound")]
+
+pub mod process;
+pub mod wait;
