@@ -6,5 +6,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![expect(unsafe_code, reason = "this crate is where it lives; every block says why it is sound")]
 
+pub mod block;
+pub mod cmdline;
+pub mod console;
+pub mod dm;
+pub mod file;
+pub mod loopdev;
+pub mod modules;
+pub mod mount;
+pub mod power;
 pub mod process;
+pub mod rooted;
 pub mod wait;
+pub mod watchdog;

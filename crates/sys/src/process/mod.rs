@@ -33,7 +33,6 @@ pub const DEFAULT_OUTPUT_LIMIT: usize = 64 << 20;
 
 /// What a finished command left.
 #[derive(Debug, Clone)]
-#[must_use]
 pub struct Output {
     /// How the command ended.
     pub status: ExitStatus,
