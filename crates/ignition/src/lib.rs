@@ -7,6 +7,7 @@
 
 mod decode;
 mod encode;
+mod from_value;
 pub mod json;
 mod merge;
 pub mod model;
@@ -16,6 +17,7 @@ pub mod v2;
 mod version;
 
 pub use encode::{Style, to_json};
+pub use from_value::decode_value;
 pub use merge::merge;
 pub use model::{Config, Opt, OptExt};
 pub use node::{FieldInfo, Node, Shape};
