@@ -12,3 +12,5 @@ pub mod cpio;
 pub mod deb;
 pub mod tar_in;
 pub mod tar_out;
+pub mod uki;
+pub mod verity;
