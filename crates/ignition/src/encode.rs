@@ -3,7 +3,8 @@
 
 use crate::model::Config;
 use crate::node::Node;
-use report::Spanned;
+use crate::walk::{Leaf, Visit};
+use report::{Span, Spanned};
 use std::fmt::Write as _;
 
 /// How JSON is written.
@@ -23,19 +24,51 @@ pub fn to_json(config: &Config, style: Style) -> String {
     encoder.finish()
 }
 
-/// Writes JSON text.
-#[derive(Debug)]
-pub struct Encoder {
+/// Writes JSON text, or tells a visitor what it would write.
+pub struct Encoder<'v> {
     out: String,
     style: Style,
     level: usize,
     first: bool,
+    visit: Option<&'v mut Visit<'v>>,
+    path: String,
 }
 
-impl Encoder {
+impl std::fmt::Debug for Encoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder")
+            .field("style", &self.style)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'v> Encoder<'v> {
     /// An encoder with nothing written.
     pub(crate) fn new(style: Style) -> Self {
-        Self { out: String::new(), style, level: 0, first: true }
+        Self { out: String::new(), style, level: 0, first: true, visit: None, path: "$".to_owned() }
+    }
+
+    /// An encoder that writes nothing and calls `visit` for each set scalar.
+    pub(crate) fn visitor(visit: &'v mut Visit<'v>) -> Self {
+        Self { visit: Some(visit), ..Self::new(Style::default()) }
+    }
+
+    /// Tells the visitor of a scalar; false if there is none and the scalar is to be written.
+    fn visited(&mut self, key: &str, span: Span, leaf: Leaf<'_>) -> bool {
+        let Some(visit) = &mut self.visit else { return false };
+        let length = self.path.len();
+        let _ = write!(self.path, ".{key}");
+        visit(&self.path, span, leaf);
+        self.path.truncate(length);
+        true
+    }
+
+    fn at(&mut self, key: impl std::fmt::Display, write: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        let _ = write!(self.path, ".{key}");
+        write(self);
+        self.path.truncate(length);
     }
 
     pub(crate) fn finish(mut self) -> String {
@@ -43,6 +76,10 @@ impl Encoder {
             self.out.push('\n');
         }
         self.out
+    }
+
+    pub(crate) fn visits(&self) -> bool {
+        self.visit.is_some()
     }
 
     pub(crate) fn keeps_empty(&self) -> bool {
@@ -93,42 +130,50 @@ impl Encoder {
         self.close('}');
     }
 
-    pub(crate) fn write_string(&mut self, key: &str, value: &str) {
-        self.key(key);
-        quote(&mut self.out, value);
+    pub(crate) fn write_string(&mut self, key: &str, value: &str, span: Span) {
+        if !self.visited(key, span, Leaf::String(value)) {
+            self.key(key);
+            quote(&mut self.out, value);
+        }
     }
 
-    pub(crate) fn write_integer(&mut self, key: &str, value: &i64) {
-        self.key(key);
-        let _ = write!(self.out, "{value}");
+    pub(crate) fn write_integer(&mut self, key: &str, value: &i64, span: Span) {
+        if !self.visited(key, span, Leaf::Integer(*value)) {
+            self.key(key);
+            let _ = write!(self.out, "{value}");
+        }
     }
 
-    pub(crate) fn write_bool(&mut self, key: &str, value: &bool) {
-        self.key(key);
-        self.out.push_str(if *value { "true" } else { "false" });
+    pub(crate) fn write_bool(&mut self, key: &str, value: &bool, span: Span) {
+        if !self.visited(key, span, Leaf::Boolean(*value)) {
+            self.key(key);
+            self.out.push_str(if *value { "true" } else { "false" });
+        }
     }
 
     pub(crate) fn write_strings(&mut self, key: &str, items: &[Spanned<String>]) {
         self.key(key);
         self.open('[');
-        for item in items {
-            self.next();
-            quote(&mut self.out, item);
+        for (index, item) in items.iter().enumerate() {
+            if !self.visited(&format!("{key}.{index}"), item.span, Leaf::String(item)) {
+                self.next();
+                quote(&mut self.out, item);
+            }
         }
         self.close(']');
     }
 
     pub(crate) fn write_object<T: Node>(&mut self, key: &str, node: &T) {
         self.key(key);
-        self.node(node);
+        self.at(key, |e| e.node(node));
     }
 
     pub(crate) fn write_objects<T: Node>(&mut self, key: &str, items: &[T]) {
         self.key(key);
         self.open('[');
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
             self.next();
-            self.node(item);
+            self.at(format_args!("{key}.{index}"), |e| e.node(item));
         }
         self.close(']');
     }

@@ -40,8 +40,8 @@ impl Hooks for Resource {
 impl Hooks for Partition {
     fn list_key(&self) -> String {
         match self.number.get() {
-            Some(number) if *number != 0 => number.to_string(),
-            _ => text(&self.label).to_owned(),
+            Some(number) if *number != 0 => format!("number:{number}"),
+            _ => self.label.as_ref().map_or_else(String::new, |l| format!("label:{}", l.value)),
         }
     }
 }

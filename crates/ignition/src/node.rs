@@ -55,7 +55,7 @@ pub trait Node: Default + Clone + PartialEq + std::fmt::Debug + 'static {
     #[doc(hidden)]
     fn decode_field(&mut self, index: usize, value: &Value, decoder: &mut Decoder<'_>);
     #[doc(hidden)]
-    fn encode_fields(&self, encoder: &mut Encoder);
+    fn encode_fields(&self, encoder: &mut Encoder<'_>);
     /// Lays `child` over `self`: what the child sets wins, lists are merged by key.
     #[must_use]
     fn merge(self, child: Self) -> Self;
@@ -74,7 +74,7 @@ pub trait Node: Default + Clone + PartialEq + std::fmt::Debug + 'static {
 pub trait Field: Default + Clone {
     const SHAPE: Shape;
     fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>);
-    fn encode(&self, key: &'static str, always: bool, nonzero: bool, encoder: &mut Encoder);
+    fn encode(&self, key: &'static str, always: bool, nonzero: bool, encoder: &mut Encoder<'_>);
     fn merge(self, child: Self, append: bool) -> Self;
     fn is_empty(&self) -> bool;
 }
@@ -86,11 +86,11 @@ macro_rules! scalar {
             fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>) {
                 decoder.$read(value, self);
             }
-            fn encode(&self, key: &'static str, always: bool, nonzero: bool, encoder: &mut Encoder) {
+            fn encode(&self, key: &'static str, always: bool, nonzero: bool, encoder: &mut Encoder<'_>) {
                 match self {
                     Some(v) if nonzero && v.value == $zero => {}
-                    Some(v) => encoder.$write(key, &v.value),
-                    None if always => encoder.$write(key, &$zero),
+                    Some(v) => encoder.$write(key, &v.value, v.span),
+                    None if always && !encoder.visits() => encoder.$write(key, &$zero, Span::NONE),
                     None => {}
                 }
             }
@@ -112,7 +112,7 @@ impl Field for Vec<Spanned<String>> {
     fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>) {
         decoder.strings(value, self);
     }
-    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder) {
+    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder<'_>) {
         if !self.is_empty() {
             encoder.write_strings(key, self);
         }
@@ -130,7 +130,7 @@ impl<T: Node> Field for T {
     fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>) {
         decoder.object(value, self);
     }
-    fn encode(&self, key: &'static str, always: bool, _nonzero: bool, encoder: &mut Encoder) {
+    fn encode(&self, key: &'static str, always: bool, _nonzero: bool, encoder: &mut Encoder<'_>) {
         if always || encoder.keeps_empty() || !Node::is_empty(self) {
             encoder.write_object(key, self);
         }
@@ -153,7 +153,7 @@ impl<T: Node> Field for Option<T> {
             }
         }
     }
-    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder) {
+    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder<'_>) {
         if let Some(node) = self {
             encoder.write_object(key, node);
         }
@@ -171,7 +171,7 @@ impl<T: Node> Field for Vec<T> {
     fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>) {
         decoder.objects(value, self);
     }
-    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder) {
+    fn encode(&self, key: &'static str, _always: bool, _nonzero: bool, encoder: &mut Encoder<'_>) {
         if !self.is_empty() {
             encoder.write_objects(key, self);
         }
@@ -258,7 +258,7 @@ macro_rules! model {
                     i += 1;
                 )*
             }
-            fn encode_fields(&self, encoder: &mut $crate::encode::Encoder) {
+            fn encode_fields(&self, encoder: &mut $crate::encode::Encoder<'_>) {
                 $( {
                     let flags = $crate::node::flags!($($flag)*);
                     $crate::node::Field::encode(&self.$field, $json, flags.always, flags.nonzero, encoder);

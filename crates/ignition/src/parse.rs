@@ -4,7 +4,7 @@ use crate::decode::Decoder;
 use crate::json::{self, Kind, Value};
 use crate::model::Config;
 use crate::version::Version;
-use report::{Report, Reports, SourceId, Sources, Spanned, codes};
+use report::{Report, Reports, SourceId, Sources, codes};
 
 /// Largest config text that is read by default, in bytes.
 pub const DEFAULT_LIMIT: usize = 100 * 1024 * 1024;
@@ -66,9 +66,7 @@ fn read(
     *declared = Some(version);
     let mut config = Config::default();
     Decoder::new(version, reports).object(&value, &mut config);
-    if let Some(version) = &mut config.ignition.version {
-        *version = Spanned::new(version.value.clone(), version.span);
-    }
+    crate::validate(&config, version, reports);
     Some(config)
 }
 
@@ -78,7 +76,7 @@ fn detect(value: &Value, reports: &mut Reports) -> Option<Version> {
         reports.push(Report::error(codes::VERSION, "the config has no version").at(value.span));
         return None;
     };
-    let version = Version::find(text);
+    let version = Version::find(text).filter(|v| v.is_3());
     if version.is_none() {
         reports.push(
             Report::error(codes::VERSION, format!("unsupported config version `{text}`"))
