@@ -23,6 +23,8 @@ pub enum Trouble {
     FailedUnit(String),
     /// Provisioning stopped the boot; the report follows on the console.
     Provisioning(String),
+    /// Stage 1 could not boot; its message follows on the console.
+    Boot(String),
     /// The guest started again though nobody had announced it.
     Reboot {
         /// Boots seen.
@@ -41,6 +43,7 @@ impl Trouble {
             Self::Oops(_) => TroubleKind::Oops,
             Self::FailedUnit(_) => TroubleKind::FailedUnit,
             Self::Provisioning(_) => TroubleKind::Provisioning,
+            Self::Boot(_) => TroubleKind::Boot,
             Self::Reboot { .. } => TroubleKind::Reboot,
         }
     }
@@ -58,6 +61,8 @@ pub enum TroubleKind {
     FailedUnit,
     /// [`Trouble::Provisioning`].
     Provisioning,
+    /// [`Trouble::Boot`].
+    Boot,
     /// [`Trouble::Reboot`].
     Reboot,
 }
@@ -69,6 +74,7 @@ impl fmt::Display for Trouble {
             Self::Oops(line) => write!(f, "the guest's kernel has a fault: {line}"),
             Self::FailedUnit(line) => write!(f, "a unit failed in the guest: {line}"),
             Self::Provisioning(line) => write!(f, "provisioning failed: {line}"),
+            Self::Boot(line) => write!(f, "the image cannot boot: {line}"),
             Self::Reboot { seen, expected } => {
                 write!(f, "the guest started {seen} times, expected {expected}")
             }
@@ -96,9 +102,14 @@ pub fn judge(line: &str) -> Option<Trouble> {
     if line.contains(PROVISIONING_FAILED) {
         return Some(Trouble::Provisioning(text()));
     }
+    if line.contains(BOOT_FAILED) {
+        return Some(Trouble::Boot(text()));
+    }
     None
 }
 
+/// What stage 1 prints when it cannot boot, before the reason.
+pub const BOOT_FAILED: &str = "*** Wellcar cannot boot ***";
 /// What stage 1 prints when provisioning stopped the boot, before the report.
 pub const PROVISIONING_FAILED: &str = "provisioning failed";
 

@@ -24,7 +24,7 @@ mod overlay;
 mod port;
 mod qmp;
 mod spec;
-mod ssh;
+pub mod ssh;
 mod wait;
 
 pub use accel::{Accelerator, probe_kvm};

@@ -2,15 +2,17 @@
 
 use crate::error::{Error, Result};
 use std::ffi::OsString;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
-use sys::process::{Cmd, Output};
+use sys::process::{Cmd, ExitStatus, Output};
 
 /// An SSH client and whom to log in as.
 #[derive(Debug, Clone)]
 pub struct SshClient {
-    /// The program.
-    pub program: PathBuf,
+    /// The program and the arguments that come before ssh's own (an unpacked one is run by its loader).
+    pub command: Vec<OsString>,
     /// The forwarded port on 127.0.0.1.
     pub port: u16,
     /// The private key's file.
@@ -42,7 +44,8 @@ impl SshClient {
     /// The command line a person would type.
     #[must_use]
     pub fn command_line(&self) -> String {
-        let mut words = vec!["ssh".to_owned()];
+        let mut words: Vec<String> = Vec::new();
+        words.extend(self.command.iter().map(|word| quote(&word.to_string_lossy())));
         words.extend(self.arguments().iter().map(|word| quote(&word.to_string_lossy())));
         words.join(" ")
     }
@@ -53,14 +56,44 @@ impl SshClient {
     /// [`Error::Start`] when the client cannot be started or did not end in time.
     pub fn run(&self, command: &str, timeout: Duration) -> Result<Output> {
         let seconds = timeout.as_secs().clamp(1, 30);
-        Cmd::new(&self.program)
+        let failed = |source| Error::Start { program: "ssh".to_owned(), source };
+        let (first, rest) =
+            self.command.split_first().ok_or_else(|| failed("the command is empty".into()))?;
+        Cmd::new(first)
+            .args(rest)
             .args(["-o", "BatchMode=yes", "-o", &format!("ConnectTimeout={seconds}")])
             .args(self.arguments())
             .arg(command)
             .timeout(timeout)
             .run_any()
-            .map_err(|source| Error::Start { program: "ssh".to_owned(), source: source.into() })
+            .map_err(|source| failed(source.into()))
     }
+
+    /// Opens a session on this process's terminal and waits for its end.
+    ///
+    /// # Errors
+    /// [`Error::Start`] when the client cannot be started.
+    pub fn session(&self) -> Result<ExitStatus> {
+        let failed = |source| Error::Start { program: "ssh".to_owned(), source };
+        let (first, rest) =
+            self.command.split_first().ok_or_else(|| failed("the command is empty".into()))?;
+        let command = Cmd::new(first).args(rest).args(self.arguments()).interactive();
+        let mut child = command.spawn().map_err(|source| failed(source.into()))?;
+        let ended = child.wait(None).map_err(|source| failed(source.into()))?;
+        ended.ok_or_else(|| failed("its end was not seen".into()))
+    }
+}
+
+/// Whether an SSH server answers on this port of 127.0.0.1: it greets first (RFC 4253, 4.2).
+/// QEMU itself accepts connections to a forwarded port, so that connecting tells nothing.
+#[must_use]
+pub fn answers(port: u16, patience: Duration) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, patience) else { return false };
+    let mut greeting = [0; 4];
+    stream.set_read_timeout(Some(patience)).is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && greeting == *b"SSH-"
 }
 
 /// Quotes a word for a POSIX shell where it needs it.
