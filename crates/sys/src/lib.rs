@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![expect(unsafe_code, reason = "this crate is where it lives; every block says why it is sound")]
 
+pub mod beneath;
 pub mod block;
 pub mod cmdline;
 pub mod console;
