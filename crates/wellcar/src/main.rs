@@ -1,8 +1,15 @@
 //! `wellcar`: the operator's command. This file holds the command tree and the exit codes;
 //! each command is one module of [`cmd`].
 
+mod archive;
+mod binaries;
 mod cmd;
 mod failure;
+mod locking;
+mod mirror;
+mod store;
+mod tools;
+mod ui;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
