@@ -10,6 +10,7 @@ pub mod ar;
 mod bytes;
 pub mod cpio;
 pub mod deb;
+pub mod fat;
 pub mod tar_in;
 pub mod tar_out;
 pub mod uki;
