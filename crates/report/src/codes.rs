@@ -77,6 +77,10 @@ codes! {
     KARGS = "kernel-argument", "A kernel argument that cannot be used.";
     TRANSLATE = "translate", "An older config that has no exact meaning in the current version.";
     MERGE = "merge", "Two sources set the same thing.";
+
+    // Configs for people.
+    LOCAL_FILE = "local-file", "A file beside the config that cannot be read.";
+    LANGUAGE = "language", "The text is not in a language that can be used here.";
 }
 
 #[cfg(test)]
