@@ -11,6 +11,7 @@ mod bytes;
 pub mod cpio;
 pub mod deb;
 pub mod fat;
+pub mod gpt;
 pub mod tar_in;
 pub mod tar_out;
 pub mod uki;
