@@ -27,7 +27,7 @@ pub use from_value::decode_value;
 pub use merge::merge;
 pub use model::{Config, Opt, OptExt};
 pub use node::{FieldInfo, Node, Shape};
-pub use parse::{DEFAULT_LIMIT, Options, Parsed, parse};
+pub use parse::{DEFAULT_LIMIT, Options, Parsed, Userdata, parse, sniff};
 pub use validate::validate;
 pub use version::Version;
 pub use walk::{Leaf, since, used_version, walk};

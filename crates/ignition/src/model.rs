@@ -1,7 +1,8 @@
 //! The typed config: the newest spec 3 (3.7.0-experimental) as one superset of all versions. Each scalar is
 //! an `Option<Spanned<_>>`: `None` is "not set", the span says where it stands, also after a merge.
 //!
-//! The order of fields is the order of Go's structs, so that serialised JSON is the reference's.
+//! Five small objects (verification, proxy, timeouts, owner, drop-in) are those of spec 2 as well and say so in
+//! their versions. The order of fields is the order of Go's structs, so that serialised JSON is the reference's.
 
 use crate::node::model;
 use report::{Span, Spanned};
@@ -98,17 +99,17 @@ model! {
     /// `verification`.
     pub struct Verification {
         /// `sha512-HEX`, from 3.1 also `sha256-HEX`.
-        hash: Opt<String> = "hash", V3_0, [];
+        hash: Opt<String> = "hash", V2_0, [];
     }
 
     /// `ignition.proxy`.
     pub struct Proxy {
         /// For http.
-        http_proxy: Opt<String> = "httpProxy", V3_1, [];
+        http_proxy: Opt<String> = "httpProxy", V2_4, [];
         /// For https.
-        https_proxy: Opt<String> = "httpsProxy", V3_1, [];
+        https_proxy: Opt<String> = "httpsProxy", V2_4, [];
         /// Hosts reached without a proxy.
-        no_proxy: Vec<Spanned<String>> = "noProxy", V3_1, [];
+        no_proxy: Vec<Spanned<String>> = "noProxy", V2_4, [];
     }
 
     /// `ignition.security`.
@@ -126,9 +127,9 @@ model! {
     /// `ignition.timeouts`, in seconds.
     pub struct Timeouts {
         /// Until the response header; default 10.
-        http_response_headers: Opt<i64> = "httpResponseHeaders", V3_0, [];
+        http_response_headers: Opt<i64> = "httpResponseHeaders", V2_1, [];
         /// For the whole fetch; 0 is for ever.
-        http_total: Opt<i64> = "httpTotal", V3_0, [];
+        http_total: Opt<i64> = "httpTotal", V2_1, [];
     }
 
     /// `kernelArguments`.
@@ -214,9 +215,9 @@ model! {
     /// The owner of a node: a name or an id.
     pub struct Owner {
         /// Numeric id.
-        id: Opt<i64> = "id", V3_0, [];
+        id: Opt<i64> = "id", V2_0, [];
         /// Name, looked up in the target's passwd or group file.
-        name: Opt<String> = "name", V3_0, [];
+        name: Opt<String> = "name", V2_1, [];
     }
 
     /// A directory.
@@ -420,8 +421,8 @@ model! {
     /// A drop-in.
     pub struct Dropin by name {
         /// The drop-in file.
-        contents: Opt<String> = "contents", V3_0, [];
+        contents: Opt<String> = "contents", V1, [];
         /// File name, ends in `.conf`.
-        name: Opt<String> = "name", V3_0, [always];
+        name: Opt<String> = "name", V1, [always];
     }
 }

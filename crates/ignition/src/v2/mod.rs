@@ -1,10 +1,20 @@
-//! Specs 2.0 to 2.4 (and 1): the types, and the translation to spec 3 as Flatcar's engine does it at run time.
+//! Specs 1 and 2.0 to 2.4: the types, their checks, and the translation to spec 3 as Flatcar's engine does it at
+//! run time.
 
 pub mod model;
+mod translate;
+mod v1;
+mod validate;
 
 pub use model::Config;
+pub use translate::to_v3;
+pub use validate::validate;
 
+use crate::decode::Decoder;
 use crate::encode::{Encoder, Style};
+use crate::json::Value;
+use crate::version::Version;
+use report::Reports;
 
 /// Writes a 2.x config as Go's `encoding/json` does.
 #[must_use]
@@ -12,4 +22,17 @@ pub fn to_json(config: &Config, style: Style) -> String {
     let mut encoder = Encoder::new(style);
     encoder.node(config);
     encoder.finish()
+}
+
+/// Reads spec 1 or 2 out of JSON; nothing is checked yet.
+pub(crate) fn decode(value: &Value, version: Version, reports: &mut Reports) -> Config {
+    let mut decoder = Decoder::new(version, reports);
+    if version == Version::V1 {
+        let mut config = v1::ConfigV1::default();
+        decoder.object(value, &mut config);
+        return v1::to_v2(config);
+    }
+    let mut config = Config::default();
+    decoder.object(value, &mut config);
+    config
 }

@@ -81,37 +81,37 @@ model! {
     /// A networkd unit.
     pub struct NetworkdUnit {
         /// The unit file.
-        contents: Opt<String> = "contents", V2_0, [nonzero];
+        contents: Opt<String> = "contents", V1, [nonzero];
         /// Drop-ins.
         dropins: Vec<Dropin> = "dropins", V2_2, [append];
         /// File name.
-        name: Opt<String> = "name", V2_0, [nonzero];
+        name: Opt<String> = "name", V1, [nonzero];
     }
 
     /// `passwd`.
     pub struct Passwd {
         /// Groups.
-        groups: Vec<PasswdGroup> = "groups", V2_0, [append];
+        groups: Vec<PasswdGroup> = "groups", V1, [append];
         /// Users.
-        users: Vec<PasswdUser> = "users", V2_0, [append];
+        users: Vec<PasswdUser> = "users", V1, [append];
     }
 
     /// A group.
     pub struct PasswdGroup {
         /// Group id.
-        gid: Opt<i64> = "gid", V2_0, [];
+        gid: Opt<i64> = "gid", V1, [];
         /// Group name.
-        name: Opt<String> = "name", V2_0, [nonzero];
+        name: Opt<String> = "name", V1, [nonzero];
         /// Crypted password.
-        password_hash: Opt<String> = "passwordHash", V2_0, [nonzero];
+        password_hash: Opt<String> = "passwordHash", V1, [nonzero];
         /// A system group.
-        system: Opt<bool> = "system", V2_0, [nonzero];
+        system: Opt<bool> = "system", V1, [nonzero];
     }
 
     /// A user.
     pub struct PasswdUser {
         /// The older place of the fields from `uid` to `shell`.
-        create: Option<UserCreate> = "create", V2_0, [];
+        create: Option<UserCreate> = "create", V1, [];
         /// Comment field.
         gecos: Opt<String> = "gecos", V2_1, [nonzero];
         /// Supplementary groups.
@@ -119,7 +119,7 @@ model! {
         /// Home directory.
         home_dir: Opt<String> = "homeDir", V2_1, [nonzero];
         /// Login name.
-        name: Opt<String> = "name", V2_0, [nonzero];
+        name: Opt<String> = "name", V1, [nonzero];
         /// Do not make the home directory.
         no_create_home: Opt<bool> = "noCreateHome", V2_1, [nonzero];
         /// Keep out of lastlog and faillog.
@@ -127,11 +127,11 @@ model! {
         /// Do not make a group of the same name.
         no_user_group: Opt<bool> = "noUserGroup", V2_1, [nonzero];
         /// Crypted password.
-        password_hash: Opt<String> = "passwordHash", V2_0, [];
+        password_hash: Opt<String> = "passwordHash", V1, [];
         /// Primary group.
         primary_group: Opt<String> = "primaryGroup", V2_1, [nonzero];
         /// Keys for `authorized_keys`.
-        ssh_authorized_keys: Vec<Spanned<String>> = "sshAuthorizedKeys", V2_0, [append];
+        ssh_authorized_keys: Vec<Spanned<String>> = "sshAuthorizedKeys", V1, [append];
         /// Login shell.
         shell: Opt<String> = "shell", V2_1, [nonzero];
         /// A system account.
@@ -143,25 +143,25 @@ model! {
     /// `passwd.users[].create`.
     pub struct UserCreate {
         /// Comment field.
-        gecos: Opt<String> = "gecos", V2_0, [nonzero];
+        gecos: Opt<String> = "gecos", V1, [nonzero];
         /// Supplementary groups.
-        groups: Vec<Spanned<String>> = "groups", V2_0, [append];
+        groups: Vec<Spanned<String>> = "groups", V1, [append];
         /// Home directory.
-        home_dir: Opt<String> = "homeDir", V2_0, [nonzero];
+        home_dir: Opt<String> = "homeDir", V1, [nonzero];
         /// Do not make the home directory.
-        no_create_home: Opt<bool> = "noCreateHome", V2_0, [nonzero];
+        no_create_home: Opt<bool> = "noCreateHome", V1, [nonzero];
         /// Keep out of lastlog and faillog.
-        no_log_init: Opt<bool> = "noLogInit", V2_0, [nonzero];
+        no_log_init: Opt<bool> = "noLogInit", V1, [nonzero];
         /// Do not make a group of the same name.
-        no_user_group: Opt<bool> = "noUserGroup", V2_0, [nonzero];
+        no_user_group: Opt<bool> = "noUserGroup", V1, [nonzero];
         /// Primary group.
-        primary_group: Opt<String> = "primaryGroup", V2_0, [nonzero];
+        primary_group: Opt<String> = "primaryGroup", V1, [nonzero];
         /// Login shell.
-        shell: Opt<String> = "shell", V2_0, [nonzero];
+        shell: Opt<String> = "shell", V1, [nonzero];
         /// A system account.
-        system: Opt<bool> = "system", V2_0, [nonzero];
+        system: Opt<bool> = "system", V1, [nonzero];
         /// User id.
-        uid: Opt<i64> = "uid", V2_0, [];
+        uid: Opt<i64> = "uid", V1, [];
     }
 
     /// `storage`.
@@ -249,11 +249,11 @@ model! {
     /// A disk.
     pub struct Disk {
         /// Path of the device.
-        device: Opt<String> = "device", V2_0, [nonzero];
+        device: Opt<String> = "device", V1, [nonzero];
         /// Its partitions.
-        partitions: Vec<Partition> = "partitions", V2_0, [append];
+        partitions: Vec<Partition> = "partitions", V1, [append];
         /// Remove every partition first.
-        wipe_table: Opt<bool> = "wipeTable", V2_0, [nonzero];
+        wipe_table: Opt<bool> = "wipeTable", V1, [nonzero];
     }
 
     /// A partition.
@@ -261,21 +261,21 @@ model! {
         /// Unique GUID.
         guid: Opt<String> = "guid", V2_1, [nonzero];
         /// GPT label.
-        label: Opt<String> = "label", V2_0, [];
+        label: Opt<String> = "label", V1, [];
         /// Partition number.
-        number: Opt<i64> = "number", V2_0, [nonzero];
+        number: Opt<i64> = "number", V1, [nonzero];
         /// False: the partition is deleted; default true.
         should_exist: Opt<bool> = "shouldExist", V2_3, [];
         /// Size in sectors (deprecated).
-        size: Opt<i64> = "size", V2_0, [];
+        size: Opt<i64> = "size", V1, [];
         /// Size in MiB.
         size_mib: Opt<i64> = "sizeMiB", V2_3, [];
         /// Start in sectors (deprecated).
-        start: Opt<i64> = "start", V2_0, [];
+        start: Opt<i64> = "start", V1, [];
         /// Start in MiB.
         start_mib: Opt<i64> = "startMiB", V2_3, [];
         /// Type GUID.
-        type_guid: Opt<String> = "typeGuid", V2_0, [nonzero];
+        type_guid: Opt<String> = "typeGuid", V1, [nonzero];
         /// Remake an existing partition that does not match.
         wipe_partition_entry: Opt<bool> = "wipePartitionEntry", V2_3, [nonzero];
     }
@@ -311,45 +311,45 @@ model! {
     /// `storage.filesystems[].mount.create`.
     pub struct Create {
         /// Overwrite what is there.
-        force: Opt<bool> = "force", V2_0, [nonzero];
+        force: Opt<bool> = "force", V1, [nonzero];
         /// Options for mkfs.
-        options: Vec<Spanned<String>> = "options", V2_0, [append];
+        options: Vec<Spanned<String>> = "options", V1, [append];
     }
 
     /// A RAID array.
     pub struct Raid {
         /// Paths of the devices.
-        devices: Vec<Spanned<String>> = "devices", V2_0, [append];
+        devices: Vec<Spanned<String>> = "devices", V1, [append];
         /// Level.
-        level: Opt<String> = "level", V2_0, [nonzero];
+        level: Opt<String> = "level", V1, [nonzero];
         /// Name of the array.
-        name: Opt<String> = "name", V2_0, [nonzero];
+        name: Opt<String> = "name", V1, [nonzero];
         /// Options for mdadm.
         options: Vec<Spanned<String>> = "options", V2_2, [append];
         /// How many of the devices are spares.
-        spares: Opt<i64> = "spares", V2_0, [nonzero];
+        spares: Opt<i64> = "spares", V1, [nonzero];
     }
 
     /// `systemd`.
     pub struct Systemd {
         /// Units.
-        units: Vec<Unit> = "units", V2_0, [append];
+        units: Vec<Unit> = "units", V1, [append];
     }
 
     /// A unit.
     pub struct Unit {
         /// The unit file.
-        contents: Opt<String> = "contents", V2_0, [nonzero];
+        contents: Opt<String> = "contents", V1, [nonzero];
         /// Drop-ins.
-        dropins: Vec<Dropin> = "dropins", V2_0, [append];
+        dropins: Vec<Dropin> = "dropins", V1, [append];
         /// Enable it (deprecated).
-        enable: Opt<bool> = "enable", V2_0, [nonzero];
+        enable: Opt<bool> = "enable", V1, [nonzero];
         /// Enable or disable it.
         enabled: Opt<bool> = "enabled", V2_1, [];
         /// Mask it.
-        mask: Opt<bool> = "mask", V2_0, [nonzero];
+        mask: Opt<bool> = "mask", V1, [nonzero];
         /// Unit name with its suffix.
-        name: Opt<String> = "name", V2_0, [nonzero];
+        name: Opt<String> = "name", V1, [nonzero];
     }
 }
 

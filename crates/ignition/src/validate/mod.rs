@@ -8,6 +8,8 @@ mod storage;
 mod systemd;
 mod tables;
 
+pub(crate) use tables::guid_ok;
+
 use crate::model::{Config, Opt, OptExt as _, Resource};
 use crate::node::Node;
 use crate::path;
@@ -19,7 +21,7 @@ use std::collections::HashMap;
 
 /// Checks a config by the rules of `version`. Key paths are those of spec 3.
 pub fn validate(config: &Config, version: Version, reports: &mut Reports) {
-    let mut checker = Checker { version, reports, path: vec!["$".to_owned()] };
+    let mut checker = Checker::new(version, reports);
     checker.under("ignition", |c| c.ignition(&config.ignition));
     checker.under("kernelArguments", |c| c.kernel_arguments(&config.kernel_arguments));
     checker.under("passwd", |c| c.passwd(&config.passwd));
@@ -35,7 +37,11 @@ pub(crate) struct Checker<'a> {
     path: Vec<String>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    pub(crate) fn new(version: Version, reports: &'a mut Reports) -> Self {
+        Self { version, reports, path: vec!["$".to_owned()] }
+    }
+
     pub(crate) fn under(&mut self, key: impl ToString, check: impl FnOnce(&mut Self)) {
         self.path.push(key.to_string());
         check(self);
@@ -51,7 +57,7 @@ impl Checker<'_> {
         });
     }
 
-    fn at(&self, key: &str) -> String {
+    pub(crate) fn at(&self, key: &str) -> String {
         let mut path = self.path.join(".");
         if !key.is_empty() {
             path.push('.');

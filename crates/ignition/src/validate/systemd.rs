@@ -31,7 +31,7 @@ impl Checker<'_> {
         self.each("dropins", &unit.dropins, Checker::dropin);
     }
 
-    fn dropin(&mut self, dropin: &Dropin) {
+    pub(crate) fn dropin(&mut self, dropin: &Dropin) {
         self.unit_contents(&dropin.contents);
         if unit::extension(text(&dropin.name)) != ".conf" {
             let span = dropin.name.as_ref().map_or(dropin.span, |n| n.span);
@@ -40,7 +40,7 @@ impl Checker<'_> {
         }
     }
 
-    fn unit_contents(&mut self, contents: &Opt<String>) -> Option<Vec<unit::UnitOption>> {
+    pub(crate) fn unit_contents(&mut self, contents: &Opt<String>) -> Option<Vec<unit::UnitOption>> {
         let contents = contents.as_ref()?;
         match unit::parse(contents) {
             Ok(options) => Some(options),
