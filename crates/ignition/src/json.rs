@@ -7,6 +7,9 @@ use std::collections::HashMap;
 /// Deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
 
+/// Most values of one text: bounds the memory for the tree of a text that is all brackets.
+pub const MAX_VALUES: usize = 4_000_000;
+
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
@@ -78,7 +81,7 @@ pub fn parse(text: &str, source: SourceId, limit: usize, reports: &mut Reports) 
         let message = format!("input of {} bytes is over the limit of {limit} bytes", text.len());
         return Err(Report::error(codes::TOO_LARGE, message).at(Span::new(source, 0, 0)));
     }
-    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, source, depth: 0, reports };
+    let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, source, depth: 0, values: 0, reports };
     let value = parser.value()?;
     parser.blank();
     if parser.at < parser.bytes.len() {
@@ -93,6 +96,7 @@ struct Parser<'a> {
     at: usize,
     source: SourceId,
     depth: usize,
+    values: usize,
     reports: &'a mut Reports,
 }
 
@@ -124,6 +128,11 @@ impl Parser<'_> {
     fn value(&mut self) -> Result<Value, Report> {
         self.blank();
         let start = self.at;
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            let message = format!("more than {MAX_VALUES} values");
+            return Err(self.error(codes::TOO_LARGE, start, start, message));
+        }
         let kind = match self.peek() {
             Some(b'{') => self.nested(Self::object)?,
             Some(b'[') => self.nested(Self::array)?,
@@ -346,5 +355,84 @@ impl Parser<'_> {
             self.at += 1;
         }
         Ok(point)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use report::Sources;
+
+    fn read(text: &str) -> (Result<Value, Report>, Reports) {
+        let mut sources = Sources::new();
+        let id = sources.add("t.json", text);
+        let mut reports = Reports::new();
+        (parse(text, id, 1 << 20, &mut reports), reports)
+    }
+
+    fn string(text: &str) -> Option<String> {
+        match read(text).0.ok()?.kind {
+            Kind::String(s) => Some(s),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Array(_) | Kind::Object(_) => None,
+        }
+    }
+
+    #[test]
+    fn values_keep_their_place() {
+        let value = read("{\"a\": [1, \"x\"]}").0.unwrap();
+        let Kind::Array(items) = &value.get("a").unwrap().kind else { panic!("{value:?}") };
+        assert_eq!((items[1].span.start, items[1].span.end), (10, 13));
+        assert_eq!(items[0].kind, Kind::Number("1".to_owned()));
+    }
+
+    #[test]
+    fn strings_are_as_in_go() {
+        assert_eq!(string(r#""\u00e4\ud83d\ude00\n""#).as_deref(), Some("ä😀\n"));
+        assert_eq!(string(r#""\ud800x""#).as_deref(), Some("\u{fffd}x"), "lone surrogate");
+        assert_eq!(string(r#""\ud800\u0041""#).as_deref(), Some("\u{fffd}A"));
+        assert_eq!(string(r#""\udc00""#).as_deref(), Some("\u{fffd}"));
+        assert_eq!(string(r#""\u0000""#).as_deref(), Some("\0"));
+        for bad in ["\"\0\"", "\"\n\"", "\"", r#""\x""#, r#""\u12""#] {
+            assert_eq!(string(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_kept_as_they_are_written() {
+        for good in ["0", "-0", "1e400", "-12.5E+7", "123456789012345678901234567890"] {
+            assert_eq!(read(good).0.unwrap().kind, Kind::Number(good.to_owned()));
+        }
+        for bad in ["01", "1.", ".5", "+1", "-", "1e", "0x1", "NaN", "1_0"] {
+            assert!(read(bad).0.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_character_and_the_place() {
+        let message = |text: &str| read(text).0.map(|_| ()).unwrap_err();
+        assert_eq!(message("{\"a\": }").message, "invalid character '}' looking for beginning of value");
+        assert_eq!(message("{\"a\": }").span.unwrap().start, 6);
+        assert_eq!(message("[1,]").message, "invalid character ']' looking for beginning of value");
+        assert_eq!(message("{} x").message, "invalid character 'x' after top-level value");
+        assert_eq!(message("tru").message, "unexpected end of JSON input");
+        assert_eq!(message("").message, "unexpected end of JSON input");
+        assert_eq!(message("{\"a\" 1}").message, "invalid character '1' after object key");
+    }
+
+    #[test]
+    fn limits_hold() {
+        let deep = "[".repeat(1_000_000);
+        assert_eq!(read(&deep[..10_000]).0.unwrap_err().code, codes::TOO_DEEP);
+        assert_eq!(parse(&deep, SourceId::NONE, 10, &mut Reports::new()).unwrap_err().code, codes::TOO_LARGE);
+        let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert!(read(&fits).0.is_ok());
+    }
+
+    #[test]
+    fn duplicate_keys_are_warned_of_and_the_last_counts() {
+        let (value, reports) = read("{\"a\": 1, \"b\": 2, \"a\": 3}");
+        assert_eq!(value.unwrap().get("a").unwrap().kind, Kind::Number("3".to_owned()));
+        let report = reports.iter().next().unwrap();
+        assert_eq!((report.code, report.span.unwrap().start), (codes::DUPLICATE_KEY, 17));
     }
 }

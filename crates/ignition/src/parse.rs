@@ -5,7 +5,8 @@ use crate::json::{self, Kind, Value};
 use crate::model::Config;
 use crate::v2;
 use crate::version::Version;
-use report::{Report, Reports, SourceId, Sources, Span, codes};
+use report::{Report, Reports, Severity, SourceId, Sources, Span, codes};
+use std::collections::HashSet;
 
 /// Largest config text that is read by default, in bytes.
 pub const DEFAULT_LIMIT: usize = 100 * 1024 * 1024;
@@ -118,7 +119,20 @@ fn read(
     let mut config = Config::default();
     Decoder::new(version, reports).object(&value, &mut config);
     crate::validate(&config, version, reports);
+    drop_special_bits(&mut config, version);
     Some(config)
+}
+
+/// Before 3.6 setuid, setgid and sticky bits had no effect, and still have none.
+fn drop_special_bits(config: &mut Config, version: Version) {
+    if version >= Version::V3_6 {
+        return;
+    }
+    let files = config.storage.files.iter_mut().map(|f| &mut f.mode);
+    let directories = config.storage.directories.iter_mut().map(|d| &mut d.mode);
+    for mode in files.chain(directories).flatten() {
+        mode.value &= 0o777;
+    }
 }
 
 fn translate(value: &Value, version: Version, reports: &mut Reports) -> Option<Config> {
@@ -129,8 +143,14 @@ fn translate(value: &Value, version: Version, reports: &mut Reports) -> Option<C
     }
     let (config, more) = v2::to_v3(&old);
     reports.append(more);
-    let config = config?;
-    crate::validate(&config, Version::V3_1, reports);
+    let mut config = config?;
+    // What spec 2 has said already is not said twice.
+    let said: HashSet<Span> = reports.iter().filter_map(|r| r.span).collect();
+    let mut more = Reports::new();
+    crate::validate(&config, Version::V3_1, &mut more);
+    more.retain(|r| r.severity == Severity::Error || r.span.is_none_or(|s| !said.contains(&s)));
+    reports.append(more);
+    drop_special_bits(&mut config, Version::V3_1);
     Some(config)
 }
 

@@ -12,5 +12,5 @@ mod source;
 pub use codes::Code;
 pub use exit::Exit;
 pub use render::{json, json_lines, sarif, text};
-pub use reports::{Report, Reports, Severity};
+pub use reports::{MAX_REPORTS, Report, Reports, Severity};
 pub use source::{LineColumn, SourceId, Sources, Span, Spanned};

@@ -15,6 +15,9 @@ pub fn text(reports: &Reports, sources: &Sources) -> String {
     for report in &reports.sorted() {
         one(&mut out, report, sources);
     }
+    if reports.left_out() > 0 {
+        let _ = writeln!(out, "and {} more", reports.left_out());
+    }
     out
 }
 

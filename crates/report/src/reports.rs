@@ -99,10 +99,15 @@ impl Report {
     }
 }
 
-/// Findings in the order in which they were made.
+/// Most findings that are kept; more are counted only. A text of a million mistakes is refused just as well.
+pub const MAX_REPORTS: usize = 10_000;
+
+/// Findings in the order in which they were made, the first [`MAX_REPORTS`] of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reports {
     list: Vec<Report>,
+    left_out: usize,
+    left_out_errors: usize,
 }
 
 impl Reports {
@@ -114,18 +119,31 @@ impl Reports {
 
     /// Adds one.
     pub fn push(&mut self, report: Report) {
-        self.list.push(report);
+        if self.list.len() < MAX_REPORTS {
+            self.list.push(report);
+        } else {
+            self.left_out += 1;
+            self.left_out_errors += usize::from(report.severity == Severity::Error);
+        }
+    }
+
+    /// How many were made beyond [`MAX_REPORTS`].
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Adds all of another collection.
     pub fn append(&mut self, other: Reports) {
-        self.list.extend(other.list);
+        self.left_out += other.left_out;
+        self.left_out_errors += other.left_out_errors;
+        self.extend(other.list);
     }
 
     /// Whether any of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.count(Severity::Error) > 0
+        self.left_out_errors > 0 || self.count(Severity::Error) > 0
     }
 
     /// How many have this severity.
@@ -175,7 +193,7 @@ impl Reports {
                 .then_with(|| a.message.cmp(&b.message))
         });
         list.dedup();
-        Reports { list }
+        Reports { list, ..*self }
     }
 
     /// Turns warnings of these codes into errors (`strict`).
@@ -206,18 +224,51 @@ impl<'a> IntoIterator for &'a Reports {
 
 impl Extend<Report> for Reports {
     fn extend<I: IntoIterator<Item = Report>>(&mut self, iter: I) {
-        self.list.extend(iter);
+        iter.into_iter().for_each(|r| self.push(r));
     }
 }
 
 impl FromIterator<Report> for Reports {
     fn from_iter<I: IntoIterator<Item = Report>>(iter: I) -> Self {
-        Self { list: iter.into_iter().collect() }
+        let mut reports = Self::new();
+        reports.extend(iter);
+        reports
     }
 }
 
 impl From<Report> for Reports {
     fn from(report: Report) -> Self {
-        Self { list: vec![report] }
+        Self { list: vec![report], ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SourceId, codes};
+
+    #[test]
+    fn sorted_by_place_and_without_repetition() {
+        let at = |n| Span::new(SourceId::NONE, n, n + 1);
+        let mut reports = Reports::new();
+        reports.push(Report::warning(codes::URL, "late").at(Span { source: SourceId::NONE, ..at(9) }));
+        reports.push(Report::error(codes::URL, "none"));
+        reports.push(Report::error(codes::URL, "none"));
+        assert_eq!(reports.sorted().len(), 2);
+        assert!(reports.has_errors());
+        reports.retain(|r| r.severity == Severity::Warning);
+        assert!(!reports.has_errors());
+        reports.raise(&[codes::URL]);
+        assert!(reports.has_errors());
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_stays_an_error() {
+        let mut reports = Reports::new();
+        for _ in 0..MAX_REPORTS {
+            reports.push(Report::warning(codes::UNKNOWN_KEY, "w"));
+        }
+        reports.push(Report::error(codes::SYNTAX, "e"));
+        assert_eq!((reports.len(), reports.left_out(), reports.has_errors()), (MAX_REPORTS, 1, true));
     }
 }

@@ -14,7 +14,7 @@ use crate::decode::Decoder;
 use crate::encode::{Encoder, Style};
 use crate::json::Value;
 use crate::version::Version;
-use report::Reports;
+use report::{Reports, Spanned};
 
 /// Writes a 2.x config as Go's `encoding/json` does.
 #[must_use]
@@ -34,5 +34,24 @@ pub(crate) fn decode(value: &Value, version: Version, reports: &mut Reports) -> 
     }
     let mut config = Config::default();
     decoder.object(value, &mut config);
+    fill(&mut config, version);
     config
+}
+
+/// In 2.0 and 2.1 a missing mode is 0, in 2.0 a missing owner is root: these versions cannot say "not set".
+fn fill(config: &mut Config, version: Version) {
+    if version > Version::V2_1 {
+        return;
+    }
+    for file in &mut config.storage.files {
+        file.mode.get_or_insert(Spanned::bare(0));
+        if version == Version::V2_0 {
+            for owner in [&mut file.user, &mut file.group] {
+                owner.get_or_insert_default().id.get_or_insert(Spanned::bare(0));
+            }
+        }
+    }
+    for directory in &mut config.storage.directories {
+        directory.mode.get_or_insert(Spanned::bare(0));
+    }
 }
