@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_command_line_can_be_typed() {
         let client = SshClient {
-            program: "/usr/bin/ssh".into(),
+            command: vec!["ssh".into()],
             port: 2222,
             key: "/tmp/my key".into(),
             user: "core".into(),
