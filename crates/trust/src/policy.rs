@@ -110,7 +110,7 @@ fn check_algorithm(key: &impl KeyDetails) -> Result<(), Refusal> {
     let good = match key.algorithm() {
         // Two numbers with a two byte length each: the modulus, then the exponent (at most 4 bytes).
         PublicKeyAlgorithm::RSA | PublicKeyAlgorithm::RSASign => {
-            matches!(key.public_params(), PublicParams::RSA(params) if params.write_len() >= 2 + 256 + 2 + 1)
+            matches!(key.public_params(), PublicParams::RSA(params) if params.write_len() > 2 + 256 + 2)
         }
         PublicKeyAlgorithm::ECDSA
         | PublicKeyAlgorithm::EdDSALegacy

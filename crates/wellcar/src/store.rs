@@ -353,7 +353,8 @@ impl Store {
             found = digest(partial.hash.clone());
         }
         if found != wanted.sha256 || partial.length != wanted.size {
-            let _ = fs::remove_file(&partial_path);
+            // Emptied, not removed: another process may hold it open, waiting for the lock.
+            let _ = partial.file.set_len(0);
             let Some(url) = url else {
                 return Err(StoreError::Vanished { names: vec![wanted.name.clone()] });
             };
@@ -383,14 +384,16 @@ impl Store {
                 Ok(()) => return Ok(url.clone()),
                 Err(FetchError::Sink { source, .. }) => return Err(io_error("write", path, source)),
                 Err(FetchError::TooLarge { .. }) => {
-                    let _ = fs::remove_file(path);
+                    let found_size = partial.length.max(wanted.size + 1);
+                    let found = digest(partial.hash.clone());
+                    let _ = partial.restart();
                     return Err(StoreError::Mismatch {
                         name: wanted.name.clone(),
                         url: url.clone(),
                         size: wanted.size,
                         expected: wanted.sha256,
-                        found_size: partial.length.max(wanted.size + 1),
-                        found: digest(partial.hash.clone()),
+                        found_size,
+                        found,
                     });
                 }
                 Err(error) => {
@@ -401,9 +404,6 @@ impl Store {
                     }
                 }
             }
-        }
-        if partial.length == 0 {
-            let _ = fs::remove_file(path);
         }
         match last {
             Some(source) => Err(StoreError::Fetch { name: wanted.name.clone(), source }),
