@@ -1,8 +1,9 @@
 //! From the model to JSON, byte for byte as Go's `encoding/json` writes the reference's structs: fields in
 //! their order, `<`, `>`, `&`, U+2028 and U+2029 escaped, two spaces a level when pretty.
 
-use crate::model::Config;
+use crate::model::{Config, text};
 use crate::node::Node;
+use crate::version::Version;
 use crate::walk::{Leaf, Visit};
 use report::{Span, Spanned};
 use std::fmt::Write as _;
@@ -19,7 +20,7 @@ pub struct Style {
 /// Writes a config; its `ignition.version` says which version it claims to be.
 #[must_use]
 pub fn to_json(config: &Config, style: Style) -> String {
-    let mut encoder = Encoder::new(style);
+    let mut encoder = Encoder::new(style, Version::find(text(&config.ignition.version)));
     encoder.node(config);
     encoder.finish()
 }
@@ -30,6 +31,7 @@ pub struct Encoder<'v> {
     style: Style,
     level: usize,
     first: bool,
+    version: Version,
     visit: Option<&'v mut Visit<'v>>,
     path: String,
 }
@@ -44,14 +46,15 @@ impl std::fmt::Debug for Encoder<'_> {
 }
 
 impl<'v> Encoder<'v> {
-    /// An encoder with nothing written.
-    pub(crate) fn new(style: Style) -> Self {
-        Self { out: String::new(), style, level: 0, first: true, visit: None, path: "$".to_owned() }
+    /// An encoder with nothing written. Empty objects that the version does not know are left out.
+    pub(crate) fn new(style: Style, version: Option<Version>) -> Self {
+        let version = version.unwrap_or(Version::NEWEST);
+        Self { out: String::new(), style, level: 0, first: true, version, visit: None, path: "$".to_owned() }
     }
 
     /// An encoder that writes nothing and calls `visit` for each set scalar.
     pub(crate) fn visitor(visit: &'v mut Visit<'v>) -> Self {
-        Self { visit: Some(visit), ..Self::new(Style::default()) }
+        Self { visit: Some(visit), ..Self::new(Style::default(), None) }
     }
 
     /// Tells the visitor of a scalar; false if there is none and the scalar is to be written.
@@ -76,6 +79,10 @@ impl<'v> Encoder<'v> {
             self.out.push('\n');
         }
         self.out
+    }
+
+    pub(crate) fn knows(&self, since: Version) -> bool {
+        since <= self.version
     }
 
     pub(crate) fn visits(&self) -> bool {

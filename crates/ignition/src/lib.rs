@@ -8,6 +8,7 @@
 mod decode;
 mod encode;
 mod from_value;
+pub mod fuzz;
 pub mod json;
 mod merge;
 pub mod model;

@@ -261,7 +261,10 @@ macro_rules! model {
             fn encode_fields(&self, encoder: &mut $crate::encode::Encoder<'_>) {
                 $( {
                     let flags = $crate::node::flags!($($flag)*);
-                    $crate::node::Field::encode(&self.$field, $json, flags.always, flags.nonzero, encoder);
+                    let known = encoder.knows($crate::Version::$since);
+                    if known || !$crate::node::Field::is_empty(&self.$field) {
+                        $crate::node::Field::encode(&self.$field, $json, flags.always, flags.nonzero, encoder);
+                    }
                 } )*
             }
             fn merge(self, child: Self) -> Self {

@@ -19,7 +19,8 @@ use report::{Reports, Spanned};
 /// Writes a 2.x config as Go's `encoding/json` does.
 #[must_use]
 pub fn to_json(config: &Config, style: Style) -> String {
-    let mut encoder = Encoder::new(style);
+    let version = Version::find(crate::model::text(&config.ignition.version));
+    let mut encoder = Encoder::new(style, version);
     encoder.node(config);
     encoder.finish()
 }
