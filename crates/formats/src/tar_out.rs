@@ -260,7 +260,8 @@ impl Header<'_> {
 
 /// What a reader without PAX sees: the front of the name, at a character's border.
 fn cut(name: &str, at: usize) -> &[u8] {
-    &name.as_bytes()[..name.floor_char_boundary(at)]
+    let end = (0..=at.min(name.len())).rev().find(|n| name.is_char_boundary(*n)).unwrap_or(0);
+    &name.as_bytes()[..end]
 }
 
 /// Zero-filled octal with a NUL; what does not fit stands in a PAX record and is 0 here.

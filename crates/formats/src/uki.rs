@@ -2,16 +2,19 @@
 //!
 //! A UKI is the stub's PE32+ file with more sections (UAPI group, *Unified Kernel Image*): `.osrel`,
 //! `.cmdline`, `.uname`, `.initrd`, `.linux`, in this order as in ukify, each at the next multiple of
-//! the section alignment in memory and of the file alignment in the file. `.linux` is last because its
+//! the section alignment in memory (at least a page) and of the file alignment in the file. `.linux` is last because its
 //! size in memory is the kernel's `SizeOfImage`, larger than its bytes. Headers grow only into the
 //! room the stub's `SizeOfHeaders` has; `SizeOfImage` and `SizeOfInitializedData` follow, the checksum
-//! is zeroed (firmware ignores it), nothing else of the stub changes, and equal inputs give equal bytes.
+//! is zeroed (firmware ignores it) and a symbol table dropped; nothing else of the stub changes, and
+//! equal inputs give equal bytes.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::bytes::{le16, le32, put, text, to_usize};
 
 const SECTION_HEADER: usize = 40;
+/// Old stubs align to less, the kernel wants a page.
+const PAGE: u64 = 4096;
 const COFF: usize = 24;
 /// Headers are looked for in this many bytes at the file's front.
 const MAX_HEADERS: u64 = 64 << 10;
@@ -161,7 +164,7 @@ pub fn append(stub: &[u8], sections: &[NewSection<'_>]) -> Result<Vec<u8>, Error
         }
         names.push(section.name);
         offset = offset.next_multiple_of(u64::from(file_align));
-        address = address.next_multiple_of(u64::from(section_align));
+        address = address.next_multiple_of(u64::from(section_align).max(PAGE));
         let raw_size = (section.data.len() as u64).next_multiple_of(u64::from(file_align));
         let virtual_size = (section.data.len() as u64).max(section.virtual_size.unwrap_or(0).into());
         if offset + raw_size > MAX_FILE || address + virtual_size > MAX_FILE {
@@ -184,6 +187,8 @@ pub fn append(stub: &[u8], sections: &[NewSection<'_>]) -> Result<Vec<u8>, Error
     let count =
         u16::try_from(existing.len() + sections.len()).map_err(|_| Error::Headers("too many sections"))?;
     put(&mut out, headers.coff + 6, &count.to_le_bytes());
+    // The symbol table stood behind the sections; there it is gone.
+    put(&mut out, headers.coff + 12, &[0; 8]);
     put32(&mut out, optional + 8, u64::from(le32(stub, optional + 8)) + data_added);
     put32(&mut out, optional + 56, address.next_multiple_of(u64::from(section_align)));
     put32(&mut out, optional + 64, 0);

@@ -241,7 +241,7 @@ impl Tree {
         threads: usize,
     ) -> Result<Self, Error> {
         let data_blocks = length / BLOCK_BYTES;
-        if length == 0 || length % BLOCK_BYTES != 0 || data_blocks > MAX_DATA_BLOCKS {
+        if length == 0 || !length.is_multiple_of(BLOCK_BYTES) || data_blocks > MAX_DATA_BLOCKS {
             return Err(Error::Length(length));
         }
         if salt.len() > MAX_SALT {

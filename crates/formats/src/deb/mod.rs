@@ -374,9 +374,7 @@ fn conffiles(text: &str) -> Vec<String> {
 /// Gives back the typed error that had to travel through `std::io::Error`.
 fn tar_error(member: &'static str, limit: u64, source: tar_in::Error) -> Error {
     match source {
-        tar_in::Error::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<OverLimit>()) => {
-            Error::TooLarge { member, limit }
-        }
+        tar_in::Error::Io(e) if is_over_limit(&e) => Error::TooLarge { member, limit },
         source => Error::Tar { member, source },
     }
 }
@@ -387,6 +385,11 @@ enum Compression {
     Gzip,
     Xz,
     Zstd,
+}
+
+fn is_over_limit(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    matches!(inner, Some(inner) if inner.is::<OverLimit>())
 }
 
 #[derive(Debug, thiserror::Error)]

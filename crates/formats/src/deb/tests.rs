@@ -175,8 +175,7 @@ fn hostile_entries() -> Vec<Case> {
     };
     let is_sum: fn(&Error) -> bool =
         |e| matches!(e, Error::Tar { source: tar_in::Error::Checksum { .. }, .. });
-    let is_large: fn(&Error) -> bool =
-        |e| matches!(e, Error::Io { source, .. } if source.get_ref().is_some_and(|s| s.is::<OverLimit>()));
+    let is_large: fn(&Error) -> bool = |e| matches!(e, Error::Io { source, .. } if is_over_limit(source));
     let sized = |field: &'static [u8]| {
         block("f", b'0', 0, "", move |b| b[124..124 + field.len()].copy_from_slice(field))
     };

@@ -22,7 +22,7 @@ impl Geometry {
     fn new(size: u64) -> Result<Self, Error> {
         let bad = || Error::VolumeSize(size);
         let total = size / SECTOR;
-        if size % SECTOR != 0 || total < 1024 {
+        if !size.is_multiple_of(SECTOR) || total < 1024 {
             return Err(bad());
         }
         // As mkfs.fat: sectors as clusters up to 260 MiB, then 4 KiB, growing from 8 GiB on.
@@ -112,7 +112,7 @@ pub(super) fn write<'a>(
         match content {
             Content::Dir(bytes) => at(start, &bytes)?,
             Content::File { path, size, from } => {
-                copy(&path, size, from, |offset, bytes| at(start + offset, bytes))?
+                copy(&path, size, from, |offset, bytes| at(start + offset, bytes))?;
             }
         }
     }

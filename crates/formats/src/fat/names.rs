@@ -98,7 +98,7 @@ pub(super) fn checksum(short: &[u8; 11]) -> u8 {
 /// Long-name entries, last part first as on disk.
 pub(super) fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY]> {
     let mut units: Vec<u16> = name.encode_utf16().collect();
-    if units.len() % UNITS.len() != 0 {
+    if !units.len().is_multiple_of(UNITS.len()) {
         units.push(0);
         units.resize(units.len().next_multiple_of(UNITS.len()), 0xffff);
     }
@@ -156,7 +156,7 @@ pub(super) fn time(seconds: u64) -> Result<(u16, u16), Error> {
 }
 
 fn is_leap(year: u64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 #[cfg(test)]
