@@ -8,6 +8,7 @@
 
 pub mod beneath;
 pub mod block;
+pub mod clock;
 pub mod cmdline;
 pub mod console;
 pub mod dm;

@@ -55,3 +55,17 @@ pub fn poll_readable(fd: &impl AsFd, deadline: &Deadline) -> io::Result<bool> {
         }
     }
 }
+
+/// Does nothing until the deadline: only for a machine that shows a message before it restarts.
+///
+/// # Errors
+/// When `poll` fails.
+pub fn rest_until(deadline: &Deadline) -> io::Result<()> {
+    while !deadline.passed() {
+        match poll(&mut [], deadline.timespec().as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}

@@ -290,6 +290,26 @@ impl Cmd {
         pump::run(child, &bytes, timeout, limit)
     }
 
+    /// Becomes the command: this process goes on as it, with its own streams. Returns only when that
+    /// fails.
+    #[must_use]
+    pub fn exec(self) -> ProcessError {
+        let line = self.command_line();
+        let mut command = Command::new(&self.program);
+        command.args(&self.args);
+        if self.env_clear {
+            command.env_clear();
+        }
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        prepare(&mut command, self.chroot, self.cwd, false);
+        ProcessError::Start { command: line, source: command.exec() }
+    }
+
     /// Starts the command. With [`stdin_bytes`](Self::stdin_bytes) use [`run`](Self::run) instead:
     /// here the bytes are handed over only as far as a pipe holds them (64 KiB).
     ///
