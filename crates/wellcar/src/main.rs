@@ -5,9 +5,12 @@ mod archive;
 mod binaries;
 mod cmd;
 mod failure;
+mod image;
 mod locking;
 mod mirror;
 mod store;
+#[cfg(test)]
+mod test_mirror;
 mod tools;
 mod ui;
 
