@@ -309,6 +309,19 @@ impl Console {
         self.log.lock().trouble()
     }
 
+    /// Waits for the first trouble that is not tolerated.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the machine ended without one, [`Error::Timeout`] at the deadline.
+    pub fn wait_trouble(&self, deadline: Deadline) -> Result<Trouble> {
+        let what = || "trouble on the console".to_owned();
+        let answer = self.log.wait(deadline, |log| match log.trouble() {
+            Some(trouble) => Some(Ok(trouble)),
+            None => log.closed.then(|| Err(Error::Ended { what: what() })),
+        });
+        answer.unwrap_or_else(|| Err(Error::Timeout { what: what(), allowed: deadline.allowed() }))
+    }
+
     /// Trouble of this kind is part of the plan from here on.
     pub fn tolerate(&self, kind: TroubleKind) {
         self.log.change(|log| log.tolerated.push(kind));
@@ -425,6 +438,7 @@ mod tests {
             error.to_string(),
             "failed to see `never` on the console: a unit failed in the guest: [FAILED] Failed x"
         );
+        assert_eq!(console.wait_trouble(deadline).unwrap().kind(), TroubleKind::FailedUnit);
         console.tolerate(TroubleKind::FailedUnit);
         assert_eq!(console.wait_for("login:", Mark::START, deadline).unwrap(), "login: ");
         guest.write_all(b"\nLinux version 6\n").unwrap();
