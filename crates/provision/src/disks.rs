@@ -7,7 +7,6 @@ use ignition::model::{Config, Disk, Filesystem, Opt, Partition, flag, text};
 use report::codes;
 
 use crate::facts::{DiskFacts, Facts, PartitionFacts, Probe};
-use crate::files::content;
 use crate::origin::{Origin, Origins};
 use crate::plan::Problem;
 use crate::step::{Action, Content, PartitionEdit, RaidArray, Step, Volume};
@@ -373,7 +372,7 @@ fn luks(config: &Config, origins: &Origins, problems: &mut Vec<Problem>) -> Vec<
         let action = Action::CreateLuks(Volume {
             name: text(&item.name).to_owned(),
             device: text(&item.device).to_owned(),
-            key: content(&item.key_file).unwrap_or_else(Content::default),
+            key: Content::of(&item.key_file).unwrap_or_default(),
             label: filled(&item.label),
             uuid: filled(&item.uuid),
             options: item.options.iter().map(|o| o.value.clone()).collect(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ignition::model::{Config, Opt, Owner, Resource, Unit, flag, text};
+use ignition::model::{Config, Opt, Owner, Unit, flag, text};
 use ignition::model::{Directory, File, Link};
 use report::codes;
 
@@ -106,21 +106,6 @@ fn mode(mode: &Opt<i64>) -> Option<u32> {
     mode.as_ref().and_then(|m| u32::try_from(m.value).ok()).map(|m| m & 0o7777)
 }
 
-/// What a resource of the config asks to fetch.
-pub(crate) fn content(resource: &Resource) -> Option<Content> {
-    let source = resource.source.as_ref()?.value.clone();
-    Some(Content {
-        source,
-        gzip: text(&resource.compression) == "gzip",
-        hash: text(&resource.verification.hash).to_owned(),
-        headers: resource
-            .http_headers
-            .iter()
-            .filter_map(|h| Some((h.name.as_ref()?.value.clone(), h.value.as_ref()?.value.clone())))
-            .collect(),
-    })
-}
-
 /// Path cleaned lexically, so that depth and order are those of the tree.
 fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -182,8 +167,8 @@ fn file(item: &File) -> (String, Action) {
         mode: mode(&item.mode),
         user: owner(&item.user),
         group: owner(&item.group),
-        content: content(&item.contents),
-        append: item.append.iter().filter_map(content).collect(),
+        content: Content::of(&item.contents),
+        append: item.append.iter().filter_map(Content::of).collect(),
         overwrite: flag(&item.overwrite),
     });
     (path, action)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ignition::model::{Resource, text};
+
 use crate::accounts::{GroupWish, UserWish};
 use crate::origin::Origin;
 
@@ -50,6 +52,18 @@ pub struct Content {
 }
 
 impl Content {
+    /// What a resource of the config asks to fetch; `None` without a source.
+    #[must_use]
+    pub fn of(resource: &Resource) -> Option<Self> {
+        let header = |h: &ignition::model::HttpHeader| Some((h.name.as_ref()?.value.clone(), h.value.as_ref()?.value.clone()));
+        Some(Self {
+            source: resource.source.as_ref()?.value.clone(),
+            gzip: text(&resource.compression) == "gzip",
+            hash: text(&resource.verification.hash).to_owned(),
+            headers: resource.http_headers.iter().filter_map(header).collect(),
+        })
+    }
+
     /// Whether fetching it needs a network.
     #[must_use]
     pub fn needs_network(&self) -> bool {

@@ -352,7 +352,8 @@ impl Root {
         match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode & 0o7777)) {
             Ok(()) => {
                 let fd = open_nofollow_dir(&parent, name).map_err(call("open directory", path))?;
-                rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777)).map_err(call("set mode of", path))?;
+                rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode & 0o7777))
+                    .map_err(call("set mode of", path))?;
                 made.push(path.to_path_buf());
                 Ok(())
             }
@@ -392,8 +393,14 @@ impl Root {
     /// When it is missing.
     pub fn set_owner(&self, path: &Path, uid: u32, gid: u32) -> Result<()> {
         let (dir, name) = self.parent(path)?;
-        rustix::fs::chownat(&dir, &name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(call("set owner of", path))
+        rustix::fs::chownat(
+            &dir,
+            &name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(call("set owner of", path))
     }
 
     /// Sets the permission bits of an entry that is no symlink.
@@ -476,8 +483,14 @@ impl Root {
     pub fn symlink(&self, target: &OsStr, path: &Path, uid: u32, gid: u32) -> Result<()> {
         let (dir, name) = self.parent(path)?;
         rustix::fs::symlinkat(target, &dir, &name).map_err(call("make link", path))?;
-        rustix::fs::chownat(&dir, &name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(call("set owner of", path))
+        rustix::fs::chownat(
+            &dir,
+            &name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(call("set owner of", path))
     }
 
     /// Gives the file `target` (a path in the root, its last link not followed) the second name `path`.
@@ -487,7 +500,8 @@ impl Root {
     pub fn hard_link(&self, target: &Path, path: &Path) -> Result<()> {
         let (old_dir, old) = self.parent(target)?;
         let (dir, name) = self.parent(path)?;
-        rustix::fs::linkat(&old_dir, &old, &dir, &name, AtFlags::empty()).map_err(call("make hard link", path))
+        rustix::fs::linkat(&old_dir, &old, &dir, &name, AtFlags::empty())
+            .map_err(call("make hard link", path))
     }
 
     /// Removes one entry that is no directory; true if it was there.
@@ -562,6 +576,83 @@ impl Root {
     }
 }
 
+impl Root {
+    /// An unnamed temporary file in the root's file system; it vanishes when closed.
+    ///
+    /// # Errors
+    /// When the file system has none of these and a named one cannot be made either.
+    pub fn temp_file(&self) -> Result<File> {
+        let shown = Path::new("/");
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.dir, ".", flags | OFlags::TMPFILE, Mode::from_raw_mode(0o600)) {
+            Ok(fd) => return Ok(File::from(fd)),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {}
+            Err(e) => return Err(call("make temporary file in", shown)(e)),
+        }
+        let name = temp_name(OsStr::new("temporary"));
+        let _ = rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty());
+        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.dir, &name, flags, Mode::from_raw_mode(0o600))
+            .map_err(call("make temporary file in", shown))?;
+        rustix::fs::unlinkat(&self.dir, &name, AtFlags::empty()).map_err(call("remove", shown))?;
+        Ok(File::from(fd))
+    }
+
+    /// Mounts a file system on a directory whose every component is a real one. `options` as in fstab; words that
+    /// only mount(8) or systemd know (`auto`, `nofail`, `_netdev`, `x-…`) are passed over.
+    ///
+    /// # Errors
+    /// When the directory, the device, the type or an option is refused.
+    pub fn mount(&self, source: &Path, format: &str, options: &[String], path: &Path) -> Result<()> {
+        use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+        let point = self.mount_point(path)?;
+        let mut attributes = MountAttrFlags::empty();
+        let fs = rustix::mount::fsopen(format, FsOpenFlags::FSOPEN_CLOEXEC).map_err(call("use file system type for", path))?;
+        let set = |key: &str, value: &OsStr| rustix::mount::fsconfig_set_string(fs.as_fd(), key, value);
+        set("source", source.as_os_str()).map_err(call("mount", path))?;
+        for option in options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
+            match option {
+                "ro" => {
+                    attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+                    rustix::mount::fsconfig_set_flag(fs.as_fd(), "ro").map_err(call("mount", path))?;
+                }
+                "nosuid" => attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID,
+                "nodev" => attributes |= MountAttrFlags::MOUNT_ATTR_NODEV,
+                "noexec" => attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC,
+                "noatime" => attributes |= MountAttrFlags::MOUNT_ATTR_NOATIME,
+                "strictatime" => attributes |= MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+                "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+                "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "relatime" | "auto" | "noauto" | "nofail"
+                | "user" | "nouser" | "_netdev" => {}
+                word if word.starts_with("x-") || word.starts_with("comment=") => {}
+                word => match word.split_once('=') {
+                    Some((key, value)) => set(key, OsStr::new(value)).map_err(call("use mount option for", path))?,
+                    None => rustix::mount::fsconfig_set_flag(fs.as_fd(), word).map_err(call("use mount option for", path))?,
+                },
+            }
+        }
+        rustix::mount::fsconfig_create(fs.as_fd()).map_err(call("mount", path))?;
+        let mounted = rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(call("mount", path))?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        rustix::mount::move_mount(mounted.as_fd(), "", point.as_fd(), "", flags).map_err(call("mount at", path))
+    }
+
+    /// Flushes and unmounts what is mounted on a directory of the root; true if something was.
+    ///
+    /// # Errors
+    /// When it is busy.
+    pub fn unmount(&self, path: &Path) -> Result<bool> {
+        // The path was free of links when it was mounted on, and a mount point cannot be renamed away.
+        let relative: PathBuf = clean(path).components().skip(1).collect();
+        let full = self.shown.join(relative);
+        match rustix::mount::unmount(&full, rustix::mount::UnmountFlags::NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(false),
+            Err(e) => Err(call("unmount", path)(e)),
+        }
+    }
+}
+
 fn temp_name(name: &OsStr) -> OsString {
     // FNV-1a: a name of fixed length that is the same on a rerun, so that a crash leaves at most one.
     let hash = name
@@ -582,7 +673,8 @@ fn open_nofollow_dir(dir: impl AsFd, name: &OsStr) -> rustix::io::Result<OwnedFd
 
 /// Flushes a directory that was opened as a mere path.
 fn sync_dir(dir: &OwnedFd) -> rustix::io::Result<()> {
-    let fd = rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let fd =
+        rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::fs::fsync(&fd)
 }
 

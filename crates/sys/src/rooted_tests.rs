@@ -84,7 +84,10 @@ fn hard_links_share_the_inode_and_link_loops_end() {
     let (dir, root) = root();
     root.write(Path::new("/f"), mine(0o600), Durability::Later, b"x").unwrap();
     root.hard_link(Path::new("/f"), Path::new("/g")).unwrap();
-    assert_eq!(root.entry(Path::new("/f")).unwrap().unwrap().id, root.entry(Path::new("/g")).unwrap().unwrap().id);
+    assert_eq!(
+        root.entry(Path::new("/f")).unwrap().unwrap().id,
+        root.entry(Path::new("/g")).unwrap().unwrap().id
+    );
     symlink("loop2", dir.path().join("root/loop1")).unwrap();
     symlink("loop1", dir.path().join("root/loop2")).unwrap();
     assert!(root.mkdir_all(Path::new("/loop1/x"), 0o755).is_err());
@@ -116,7 +119,8 @@ fn no_write_escapes_while_links_are_swapped() {
         scope.spawn(|| {
             let at = rustix::fs::open(&base, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
             while !stop.load(Ordering::Relaxed) {
-                rustix::fs::renameat_with(&at, "real", &at, "evil", rustix::fs::RenameFlags::EXCHANGE).unwrap();
+                rustix::fs::renameat_with(&at, "real", &at, "evil", rustix::fs::RenameFlags::EXCHANGE)
+                    .unwrap();
             }
         });
         let until = Instant::now() + Duration::from_secs(seconds);

@@ -15,6 +15,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run one stage of provisioning (flags as Ignition's; `--help` shows them).
+    #[command(disable_help_flag = true)]
+    Provision {
+        /// Flags, with one dash or two.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Provision this machine; started by /init at the first boot.
     #[command(hide = true)]
     FirstBoot(init::firstboot::Args),
@@ -30,6 +37,7 @@ pub fn run() -> ExitCode {
         }
     };
     match cli.command {
+        Command::Provision { args } => ExitCode::from(crate::provision::run(&args)),
         Command::FirstBoot(args) => init::firstboot::run(&args),
     }
 }
