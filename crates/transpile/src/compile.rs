@@ -3,7 +3,7 @@
 use crate::detect::{self, Language};
 use crate::engine::{self, Built, Spec};
 use crate::files::Files;
-use crate::yaml::{self, Kind, Limits, Node};
+use crate::yaml::{self, Entry, Kind, Limits, Node};
 use crate::{butane, clc, merge};
 use report::{Report, Reports, Severity, SourceId, Sources, Span, codes};
 
@@ -275,24 +275,40 @@ fn path_of(root: &Node, span: Span) -> Option<String> {
         |outer: Span| outer.source == span.source && outer.start <= span.start && span.end <= outer.end;
     let mut path = "$".to_owned();
     let mut node = root;
-    'down: loop {
-        for entry in node.entries() {
-            if holds(entry.key_span) || holds(entry.value.span) {
-                path = format!("{path}.{}", entry.key);
-                node = &entry.value;
-                if holds(entry.key_span) {
-                    return Some(path);
-                }
-                continue 'down;
+    loop {
+        let entries = node.entries();
+        let starts = |entry: &Entry| entry.key_span.start.min(entry.value.span.start);
+        if let Some(entry) =
+            nearest(entries, span.start, starts, |entry| holds(entry.key_span) || holds(entry.value.span))
+        {
+            path = format!("{path}.{}", entry.key);
+            node = &entry.value;
+            if holds(entry.key_span) {
+                return Some(path);
             }
+            continue;
         }
-        for (index, item) in node.items().iter().enumerate() {
-            if holds(item.span) {
-                path = format!("{path}.{index}");
-                node = item;
-                continue 'down;
-            }
+        let items = node.items();
+        if let Some(item) = nearest(items, span.start, |item| item.span.start, |item| holds(item.span)) {
+            let index = items.iter().position(|other| std::ptr::eq(other, item)).unwrap_or(0);
+            path = format!("{path}.{index}");
+            node = item;
+            continue;
         }
         return (path.len() > 1).then_some(path);
     }
+}
+
+/// The element that holds a place. Elements stand in the order of the text, but for those that came
+/// through an alias or a merge key; those are looked for only where there are few.
+fn nearest<'a, T>(
+    list: &'a [T],
+    start: usize,
+    starts: impl Fn(&T) -> usize,
+    holds: impl Fn(&T) -> bool,
+) -> Option<&'a T> {
+    const FEW: usize = 256;
+    let after = list.partition_point(|element| starts(element) <= start);
+    let sorted = after.checked_sub(1).and_then(|index| list.get(index)).filter(|element| holds(element));
+    sorted.or_else(|| list.iter().take(FEW).find(|element| holds(element)))
 }

@@ -42,18 +42,20 @@ pub enum Built {
 pub fn from_v2(value: Value, spec: Option<Spec>, reports: &mut Reports) -> Option<Built> {
     let before = errors(reports);
     let config: ignition::v2::Config = ignition::decode_value(&value, Version::V2_3, reports);
-    crate::pending::validate2(&config, Version::V2_3, reports);
+    ignition::v2::validate(&config, Version::V2_3, reports);
     if errors(reports) > before {
         return None;
     }
     if spec == Some(Spec::V2_3) {
         return Some(Built::V2(value));
     }
-    let (config, found) = crate::pending::to_v3(&config);
+    let (config, found) = ignition::v2::to_v3(&config);
     reports.append(found);
     let config = config?;
     // What Flatcar's translation gives is 3.1.
     let version = Version::V3_1;
+    // Flatcar checks what its translation gave once more.
+    ignition::validate(&config, version, reports);
     Some(Built::V3(Box::new(config), version))
 }
 
@@ -64,7 +66,7 @@ pub fn from_v3(value: &Value, version: Version, reports: &mut Reports) -> Option
     if errors(reports) > before {
         return None;
     }
-    crate::pending::validate(&config, version, reports);
+    ignition::validate(&config, version, reports);
     Some(Built::V3(Box::new(config), version))
 }
 
@@ -81,7 +83,7 @@ pub fn merge(parent: Built, child: Built, reports: &mut Reports) -> Option<Built
     let merged = ignition::merge(*parent, *child);
     let version = first.max(second);
     let before = errors(reports);
-    crate::pending::validate(&merged, version, reports);
+    ignition::validate(&merged, version, reports);
     (errors(reports) == before).then(|| Built::V3(Box::new(merged), version))
 }
 
@@ -131,20 +133,22 @@ pub fn write(built: &Built, spec: Option<Spec>, pretty: bool, reports: &mut Repo
                 Some(Spec::V3(version)) => version,
                 _ => *declared,
             };
-            let needed = crate::pending::used_version(config);
-            if version < needed {
-                reports.push(
-                    Report::error(
-                        codes::VERSION,
-                        format!(
-                            "the config needs Ignition {}, and {} is wanted",
-                            needed.as_str(),
-                            version.as_str()
-                        ),
-                    )
-                    .hint(format!("give `--spec {}`, or leave it out", needed.as_str())),
-                );
-                return None;
+            if version < *declared {
+                let needed = ignition::used_version(config);
+                if version < needed {
+                    reports.push(
+                        Report::error(
+                            codes::VERSION,
+                            format!(
+                                "the config needs Ignition {}, and {} is wanted",
+                                needed.as_str(),
+                                version.as_str()
+                            ),
+                        )
+                        .hint(format!("give `--spec {}`, or leave it out", needed.as_str())),
+                    );
+                    return None;
+                }
             }
             let mut config = config.as_ref().clone();
             let span = config.ignition.version.as_ref().map_or(Span::NONE, |version| version.span);

@@ -24,7 +24,6 @@ pub mod fuzz;
 mod json;
 pub mod merge;
 mod out;
-mod pending;
 pub mod schema;
 pub mod yaml;
 

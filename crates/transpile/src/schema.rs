@@ -226,7 +226,9 @@ pub fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     let folded = fold(name);
     let limit = (folded.len() / 3).max(1);
     known
-        .map(|candidate| (distance(&folded, &fold(candidate)), candidate))
+        .map(|candidate| (fold(candidate), candidate))
+        .filter(|(other, _)| other.len().abs_diff(folded.len()) <= limit)
+        .map(|(other, candidate)| (distance(&folded, &other), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

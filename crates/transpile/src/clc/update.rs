@@ -74,6 +74,11 @@ impl Clc<'_> {
                 self.reports.push(Report::error(codes::VALUE, format!("`{key}` must be one line")).at(span));
             }
         }
+        if let Some((server, span)) = update.text("server")
+            && ignition::url::parse(server).is_none()
+        {
+            self.reports.push(Report::error(codes::URL, "the update server is not a URL").at(span));
+        }
         let (group, span) = update.text("group").unwrap_or(("", update.span()));
         if !matches!(group.to_lowercase().as_str(), "stable" | "beta" | "alpha")
             && update.text("server").is_none()
