@@ -341,3 +341,22 @@ fn the_pinned_keys_are_those_of_the_table() {
     let files = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(files, rows + 1, "each file of os/keys stands in its README");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, ..Default::default() })]
+
+    /// The fuzz target's body as a property: spoiled messages, keys and plain rubbish.
+    #[test]
+    fn nothing_spoiled_is_good(cut in 0_usize..600, bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..20)) {
+        let good = key(GOOD);
+        let message = clearsigned(TEXT, &[(&good, PLAIN)]).into_bytes();
+        let at = cut.min(message.len());
+        let spoiled = [&message[..at], &bytes, &message[at..]].concat();
+        let stranger = keyring(&[&key(Shape { seed: 3, ..GOOD })]);
+        trust::fuzz::inrelease(&stranger, &spoiled);
+        trust::fuzz::inrelease(&stranger, &bytes);
+        let public = armored(&good).into_bytes();
+        let at = cut.min(public.len());
+        let _ = Keyring::parse([[&public[..at], &bytes, &public[at..]].concat().as_slice()]);
+    }
+}

@@ -223,3 +223,7 @@ pub fn pending(locked: &Lock, fresh: &Lock, seen: &[Pending], last_check: Option
     }
     all
 }
+
+#[cfg(test)]
+#[path = "locking_tests.rs"]
+mod tests;

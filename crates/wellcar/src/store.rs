@@ -425,14 +425,15 @@ fn digest(hash: Sha256) -> Digest {
     Digest(hash.finalize().into())
 }
 
-/// The length and hash of a file, from its start to its end, where it is left.
+/// The length and hash of a file, from its start to the end that it has now, where it is left.
 fn hash_all(file: &mut File) -> io::Result<(u64, Sha256)> {
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
     let mut length = 0;
     let mut buffer = vec![0; 256 << 10];
+    let mut whole = (&*file).take(file.metadata()?.len());
     loop {
-        let count = match file.read(&mut buffer) {
+        let count = match whole.read(&mut buffer) {
             Ok(0) => return Ok((length, hash)),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -41,3 +41,25 @@ pub fn version(data: &[u8]) {
         assert_eq!(a.cmp(&b), b.cmp(&a).reverse(), "{a} {b}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bytes(data in prop::collection::vec(any::<u8>(), 0..300)) {
+            super::deb822(&data);
+            super::packages(&data);
+            super::relation(&data);
+            super::version(&data);
+        }
+
+        #[test]
+        fn text(data in "((Package|Version|Filename|Size|SHA256|Provides): ?[a-z0-9(>=)/,.|~+:-]{0,12}\n ?){0,8}") {
+            super::deb822(data.as_bytes());
+            super::packages(data.as_bytes());
+            super::relation(data.as_bytes());
+        }
+    }
+}

@@ -82,7 +82,7 @@ where
 }
 
 /// Reads files below a folder with `os/`'s layout.
-pub fn read_below(folder: &Path) -> impl Fn(&str) -> std::io::Result<Vec<u8>> {
+pub fn read_below(folder: &Path) -> impl Fn(&str) -> std::io::Result<Vec<u8>> + use<> {
     let folder = folder.to_owned();
     move |file| {
         let path = folder.join(file);

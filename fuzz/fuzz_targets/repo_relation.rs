@@ -1,0 +1,6 @@
+//! Relations between packages.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| compose::repo::fuzz::relation(data));
