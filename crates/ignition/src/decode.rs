@@ -54,7 +54,7 @@ impl<'a> Decoder<'a> {
             Kind::Null => *into = None,
             Kind::String(s) => *into = Some(Spanned::new(s.clone(), value.span)),
             Kind::Bool(_) | Kind::Number(_) | Kind::Array(_) | Kind::Object(_) => {
-                self.wrong(value, "a string")
+                self.wrong(value, "a string");
             }
         }
     }

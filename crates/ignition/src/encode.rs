@@ -144,17 +144,17 @@ impl<'v> Encoder<'v> {
         }
     }
 
-    pub(crate) fn write_integer(&mut self, key: &str, value: &i64, span: Span) {
-        if !self.visited(key, span, Leaf::Integer(*value)) {
+    pub(crate) fn write_integer(&mut self, key: &str, value: i64, span: Span) {
+        if !self.visited(key, span, Leaf::Integer(value)) {
             self.key(key);
             let _ = write!(self.out, "{value}");
         }
     }
 
-    pub(crate) fn write_bool(&mut self, key: &str, value: &bool, span: Span) {
-        if !self.visited(key, span, Leaf::Boolean(*value)) {
+    pub(crate) fn write_bool(&mut self, key: &str, value: bool, span: Span) {
+        if !self.visited(key, span, Leaf::Boolean(value)) {
             self.key(key);
-            self.out.push_str(if *value { "true" } else { "false" });
+            self.out.push_str(if value { "true" } else { "false" });
         }
     }
 

@@ -76,10 +76,15 @@ impl Value {
 ///
 /// # Errors
 /// One report: not well-formed, too large or too deep.
-pub fn parse(text: &str, source: SourceId, limit: usize, reports: &mut Reports) -> Result<Value, Report> {
+pub fn parse(
+    text: &str,
+    source: SourceId,
+    limit: usize,
+    reports: &mut Reports,
+) -> Result<Value, Box<Report>> {
     if text.len() > limit {
         let message = format!("input of {} bytes is over the limit of {limit} bytes", text.len());
-        return Err(Report::error(codes::TOO_LARGE, message).at(Span::new(source, 0, 0)));
+        return Err(Box::new(Report::error(codes::TOO_LARGE, message).at(Span::new(source, 0, 0))));
     }
     let mut parser = Parser { text, bytes: text.as_bytes(), at: 0, source, depth: 0, values: 0, reports };
     let value = parser.value()?;
@@ -111,11 +116,11 @@ impl Parser<'_> {
         }
     }
 
-    fn error(&self, code: Code, start: usize, end: usize, message: impl Into<String>) -> Report {
-        Report::error(code, message).at(Span::new(self.source, start, end))
+    fn error(&self, code: Code, start: usize, end: usize, message: impl Into<String>) -> Box<Report> {
+        Box::new(Report::error(code, message).at(Span::new(self.source, start, end)))
     }
 
-    fn unexpected(&self, place: &str) -> Report {
+    fn unexpected(&self, place: &str) -> Box<Report> {
         match self.text.get(self.at..).and_then(|t| t.chars().next()) {
             Some(c) => {
                 let message = format!("invalid character {c:?} {place}");
@@ -125,7 +130,7 @@ impl Parser<'_> {
         }
     }
 
-    fn value(&mut self) -> Result<Value, Report> {
+    fn value(&mut self) -> Result<Value, Box<Report>> {
         self.blank();
         let start = self.at;
         self.values += 1;
@@ -146,7 +151,10 @@ impl Parser<'_> {
         Ok(Value { kind, span: Span::new(self.source, start, self.at) })
     }
 
-    fn nested(&mut self, read: impl FnOnce(&mut Self) -> Result<Kind, Report>) -> Result<Kind, Report> {
+    fn nested(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Kind, Box<Report>>,
+    ) -> Result<Kind, Box<Report>> {
         if self.depth == MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
             return Err(self.error(codes::TOO_DEEP, self.at, self.at + 1, message));
@@ -158,7 +166,7 @@ impl Parser<'_> {
         kind
     }
 
-    fn word(&mut self, word: &str, kind: Kind) -> Result<Kind, Report> {
+    fn word(&mut self, word: &str, kind: Kind) -> Result<Kind, Box<Report>> {
         for (i, b) in word.bytes().enumerate() {
             if self.peek() != Some(b) {
                 let wanted = char::from(b);
@@ -172,7 +180,7 @@ impl Parser<'_> {
         Ok(kind)
     }
 
-    fn object(&mut self) -> Result<Kind, Report> {
+    fn object(&mut self) -> Result<Kind, Box<Report>> {
         let mut members: Vec<Member> = Vec::new();
         self.blank();
         if self.peek() == Some(b'}') {
@@ -221,7 +229,7 @@ impl Parser<'_> {
         }
     }
 
-    fn array(&mut self) -> Result<Kind, Report> {
+    fn array(&mut self) -> Result<Kind, Box<Report>> {
         let mut items = Vec::new();
         self.blank();
         if self.peek() == Some(b']') {
@@ -249,7 +257,7 @@ impl Parser<'_> {
         self.at - start
     }
 
-    fn number(&mut self) -> Result<Kind, Report> {
+    fn number(&mut self) -> Result<Kind, Box<Report>> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -278,7 +286,7 @@ impl Parser<'_> {
     }
 
     /// Reads a string; the cursor stands on its opening quote.
-    fn string(&mut self) -> Result<String, Report> {
+    fn string(&mut self) -> Result<String, Box<Report>> {
         self.at += 1;
         let mut out = String::new();
         loop {
@@ -301,7 +309,7 @@ impl Parser<'_> {
         }
     }
 
-    fn escape(&mut self, out: &mut String) -> Result<(), Report> {
+    fn escape(&mut self, out: &mut String) -> Result<(), Box<Report>> {
         let plain = match self.peek() {
             Some(b'"') => '"',
             Some(b'\\') => '\\',
@@ -326,7 +334,7 @@ impl Parser<'_> {
 
     /// The character of a `\u` escape; the cursor stands after the `u`. A pair of surrogates is one character,
     /// a lone one is U+FFFD.
-    fn unicode(&mut self) -> Result<char, Report> {
+    fn unicode(&mut self) -> Result<char, Box<Report>> {
         let first = self.hex4()?;
         if !(0xd800..0xdc00).contains(&first) {
             return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
@@ -344,7 +352,7 @@ impl Parser<'_> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
-    fn hex4(&mut self) -> Result<u32, Report> {
+    fn hex4(&mut self) -> Result<u32, Box<Report>> {
         let mut point = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|b| char::from(b).to_digit(16));
@@ -363,7 +371,7 @@ mod tests {
     use super::*;
     use report::Sources;
 
-    fn read(text: &str) -> (Result<Value, Report>, Reports) {
+    fn read(text: &str) -> (Result<Value, Box<Report>>, Reports) {
         let mut sources = Sources::new();
         let id = sources.add("t.json", text);
         let mut reports = Reports::new();

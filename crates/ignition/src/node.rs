@@ -80,7 +80,7 @@ pub trait Field: Default + Clone {
 }
 
 macro_rules! scalar {
-    ($type:ty, $shape:ident, $read:ident, $write:ident, $zero:expr) => {
+    ($type:ty, $shape:ident, $read:ident, $write:ident, $zero:expr, $by:expr) => {
         impl Field for Option<Spanned<$type>> {
             const SHAPE: Shape = Shape::$shape;
             fn decode(&mut self, value: &Value, decoder: &mut Decoder<'_>) {
@@ -89,8 +89,8 @@ macro_rules! scalar {
             fn encode(&self, key: &'static str, always: bool, nonzero: bool, encoder: &mut Encoder<'_>) {
                 match self {
                     Some(v) if nonzero && v.value == $zero => {}
-                    Some(v) => encoder.$write(key, &v.value, v.span),
-                    None if always && !encoder.visits() => encoder.$write(key, &$zero, Span::NONE),
+                    Some(v) => encoder.$write(key, $by(&v.value), v.span),
+                    None if always && !encoder.visits() => encoder.$write(key, $zero, Span::NONE),
                     None => {}
                 }
             }
@@ -103,9 +103,9 @@ macro_rules! scalar {
         }
     };
 }
-scalar!(String, String, string, write_string, String::new());
-scalar!(i64, Integer, integer, write_integer, 0);
-scalar!(bool, Boolean, boolean, write_bool, false);
+scalar!(String, String, string, write_string, "", String::as_str);
+scalar!(i64, Integer, integer, write_integer, 0, i64::clone);
+scalar!(bool, Boolean, boolean, write_bool, false, bool::clone);
 
 impl Field for Vec<Spanned<String>> {
     const SHAPE: Shape = Shape::Strings;

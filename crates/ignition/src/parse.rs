@@ -107,7 +107,7 @@ fn read(
     let value = match json::parse(text, id, options.limit, reports) {
         Ok(value) => value,
         Err(report) => {
-            reports.push(report);
+            reports.push(*report);
             return None;
         }
     };

@@ -50,10 +50,10 @@ pub fn used_version(config: &Config) -> Version {
                 version = version.max(Version::V3_1);
             }
         }
-        if let (Leaf::Integer(mode), true) = (leaf, path.ends_with(".mode")) {
-            if mode > 0o777 {
-                version = version.max(Version::V3_6);
-            }
+        if let (Leaf::Integer(mode), true) = (leaf, path.ends_with(".mode"))
+            && mode > 0o777
+        {
+            version = version.max(Version::V3_6);
         }
     });
     version

@@ -265,7 +265,7 @@ fn merging_is_by_key_and_keeps_places() {
     assert!(!reports.has_errors(), "{}", report::text(&reports, &sources));
     let mut paths = Vec::new();
     ignition::walk(&merged, &mut |path, span, _| {
-        paths.push((path.to_owned(), sources.name(span.source).to_owned()))
+        paths.push((path.to_owned(), sources.name(span.source).to_owned()));
     });
     assert!(paths.contains(&("$.storage.files.0.contents.source".to_owned(), "snippet.ign".to_owned())));
     assert!(paths.contains(&("$.passwd.users.0.sshAuthorizedKeys.0".to_owned(), "base.ign".to_owned())));

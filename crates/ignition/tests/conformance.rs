@@ -1,5 +1,7 @@
 //! Real configs, and what the reference engine said to them.
 
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test that says its score")]
+
 use report::Sources;
 use std::path::{Path, PathBuf};
 

@@ -188,18 +188,18 @@ fn mounts(config: &Config, reports: &mut Reports) -> Mounts {
     let mut count = 0;
     for (index, fs) in config.storage.filesystems.iter().enumerate() {
         let name = text(&fs.name);
-        if let Some(create) = fs.mount.as_ref().and_then(|m| m.create.as_ref()) {
-            if !flag(&create.force) {
-                reports.push(
-                    Report::error(
-                        codes::TRANSLATE,
-                        "`mount.create` without `force: true` has no meaning in spec 3",
-                    )
-                    .at(create.span)
-                    .path(format!("$.storage.filesystems.{index}.mount.create"))
-                    .hint("use `wipeFilesystem` instead, or set `force`"),
-                );
-            }
+        if let Some(create) = fs.mount.as_ref().and_then(|m| m.create.as_ref())
+            && !flag(&create.force)
+        {
+            reports.push(
+                Report::error(
+                    codes::TRANSLATE,
+                    "`mount.create` without `force: true` has no meaning in spec 3",
+                )
+                .at(create.span)
+                .path(format!("$.storage.filesystems.{index}.mount.create"))
+                .hint("use `wipeFilesystem` instead, or set `force`"),
+            );
         }
         match (name, &fs.path) {
             ("root" | "oem" | "", _) => {}

@@ -55,7 +55,7 @@ impl Checker<'_> {
             match crate::resource::parse_hash(hash) {
                 Ok(("sha512", _)) => {}
                 Ok(_) => {
-                    self.error(codes::HASH, "verification.hash", hash.span, "unrecognized hash function")
+                    self.error(codes::HASH, "verification.hash", hash.span, "unrecognized hash function");
                 }
                 Err(crate::resource::ResourceError::HashSyntax { reason }) => {
                     self.error(codes::HASH, "verification.hash", hash.span, reason);
@@ -323,7 +323,7 @@ impl Checker<'_> {
             }
             if label.contains(':') {
                 let message = "partition label will be truncated to text before the colon";
-                self.error(codes::PARTITION, "label", label.span, message);
+                self.warning(codes::PARTITION, "label", label.span, message);
             }
         }
         for (key, guid) in [("guid", &partition.guid), ("typeGuid", &partition.type_guid)] {

@@ -42,8 +42,8 @@ impl<'a> Checker<'a> {
         Self { version, reports, path: vec!["$".to_owned()] }
     }
 
-    pub(crate) fn under(&mut self, key: impl ToString, check: impl FnOnce(&mut Self)) {
-        self.path.push(key.to_string());
+    pub(crate) fn under(&mut self, key: &str, check: impl FnOnce(&mut Self)) {
+        self.path.push(key.to_owned());
         check(self);
         self.path.pop();
     }
@@ -52,7 +52,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn each<T>(&mut self, key: &str, items: &[T], check: impl Fn(&mut Self, &T)) {
         self.under(key, |c| {
             for (index, item) in items.iter().enumerate() {
-                c.under(index, |c| check(c, item));
+                c.under(&index.to_string(), |c| check(c, item));
             }
         });
     }
@@ -133,17 +133,17 @@ impl<'a> Checker<'a> {
 
     /// Compression, hash, source and headers of a resource.
     pub(crate) fn resource(&mut self, resource: &Resource, required: bool) {
-        if let Some(compression) = &resource.compression {
-            if !matches!(compression.value.as_str(), "" | "gzip") {
-                let hint = "use `gzip`, or leave it out".to_owned();
-                self.error_hint(
-                    codes::COMPRESSION,
-                    "compression",
-                    compression.span,
-                    "invalid compression method",
-                    hint,
-                );
-            }
+        if let Some(compression) = &resource.compression
+            && !matches!(compression.value.as_str(), "" | "gzip")
+        {
+            let hint = "use `gzip`, or leave it out".to_owned();
+            self.error_hint(
+                codes::COMPRESSION,
+                "compression",
+                compression.span,
+                "invalid compression method",
+                hint,
+            );
         }
         self.hash(resource);
         match &resource.source {
@@ -180,15 +180,15 @@ impl<'a> Checker<'a> {
             if header.name.get().is_none_or(String::is_empty) {
                 c.error(codes::HEADER, "name", header.span, "HTTP header name can't be empty");
             }
-            if let Some(value) = &header.value {
-                if value.is_empty() {
-                    c.error(
-                        codes::HEADER,
-                        "value",
-                        value.span,
-                        "unable to parse HTTP header: its value is empty",
-                    );
-                }
+            if let Some(value) = &header.value
+                && value.is_empty()
+            {
+                c.error(
+                    codes::HEADER,
+                    "value",
+                    value.span,
+                    "unable to parse HTTP header: its value is empty",
+                );
             }
         });
         let Some(first) = resource.http_headers.first() else { return };

@@ -159,7 +159,7 @@ impl Checker<'_> {
             match text(&custom.pin) {
                 "tpm2" | "tang" | "sss" => {}
                 "" => {
-                    self.error(codes::LUKS, "custom.pin", custom.span, "missing required custom clevis pin")
+                    self.error(codes::LUKS, "custom.pin", custom.span, "missing required custom clevis pin");
                 }
                 _ => self.error(codes::LUKS, "custom.pin", custom.pin.span(), "unsupported clevis pin"),
             }
