@@ -8,7 +8,7 @@
 
 use super::layout::{self, RUN, STAMP, SYSROOT};
 use super::network::Network;
-use super::{FIRST_BOOT_FAILED, keep, plan};
+use super::{FIRST_BOOT_FAILED, keep, plan, service};
 use anyhow::{Context as _, Result, bail};
 use plan::{Platform, RootDevice, Stage};
 use std::fs::File;
@@ -26,6 +26,8 @@ use sys::wait::{Deadline, rest_until};
 const SETTLE: Duration = Duration::from_secs(120);
 /// How long a failure stays on the consoles before the restart; also the pause between two tries.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How long udev may take until it listens.
+const STARTED: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(5);
 const OEM: &str = "/oem";
 const OEM_NUMBER: u32 = 6;
@@ -104,9 +106,9 @@ impl<'a> Machine<'a> {
         move_clock_forward();
         // The config's source on QEMU; elsewhere there is no such hardware.
         let _ = layout::load_module("qemu_fw_cfg");
-        let udev = Cmd::new("/usr/lib/systemd/systemd-udevd").spawn()?;
+        let udev = service::start("/usr/lib/systemd/systemd-udevd", STARTED)?;
         let machine = Self { args, line: CommandLine::parse(&text), udev };
-        Cmd::new("udevadm").args(["trigger", "--wait-daemon=30", "--action=add"]).timeout(SETTLE).run()?;
+        Cmd::new("udevadm").args(["trigger", "--action=add"]).timeout(SETTLE).run()?;
         machine.settle()?;
         machine.mount_oem();
         Ok(machine)

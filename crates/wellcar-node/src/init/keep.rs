@@ -89,9 +89,10 @@ fn on_device(node: &Path, name: &str, json: &[u8]) -> Result<()> {
     let file = File::open(node)?;
     let kind = match signature::probe(&file, sys::block::size(&file)?)? {
         Content::Filesystem { kind, .. } => kind,
-        // FAT has no magic bytes worth the name; mounting decides.
-        Content::Unknown => "vfat",
-        Content::Luks | Content::Raid | Content::Lvm => anyhow::bail!("nothing to mount"),
+        Content::Unknown if is_fat32(&file)? => "vfat",
+        Content::Unknown | Content::Luks | Content::Raid | Content::Lvm => {
+            anyhow::bail!("failed to find a file system on `{}`", node.display())
+        }
     };
     drop(file);
     layout::need_filesystem(kind)?;
@@ -102,6 +103,13 @@ fn on_device(node: &Path, name: &str, json: &[u8]) -> Result<()> {
     let written = write(&place, name, json);
     mount::unmount(&place, false)?;
     written
+}
+
+/// Whether the boot sector is that of FAT32, which the ESP has.
+fn is_fat32(file: &File) -> std::io::Result<bool> {
+    let mut sector = [0; 512];
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut sector, 0)?;
+    Ok(sector[82..87] == *b"FAT32" && sector[510..] == [0x55, 0xaa])
 }
 
 fn write(root: &Path, name: &str, json: &[u8]) -> Result<()> {

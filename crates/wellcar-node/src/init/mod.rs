@@ -17,6 +17,8 @@ mod modules;
 mod network;
 #[cfg(feature = "full")]
 mod plan;
+#[cfg(feature = "full")]
+mod service;
 #[cfg(feature = "stage1")]
 mod stage1;
 pub mod superblock;

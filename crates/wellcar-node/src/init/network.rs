@@ -1,7 +1,7 @@
 //! The network of the first boot, only when the config has to be fetched: systemd-networkd of the
 //! verified /usr with DHCP on every wired interface, or what `ip=` on the command line says.
 
-use super::plan;
+use super::{plan, service};
 use anyhow::{Context as _, Result};
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Network {
         // Without `ip=` it writes nothing.
         let _ = Cmd::new(GENERATOR).timeout(ONLINE).run();
         std::fs::write(FALLBACK, FALLBACK_TEXT).with_context(|| format!("failed to write `{FALLBACK}`"))?;
-        let networkd = Cmd::new(NETWORKD).spawn()?;
+        let networkd = service::start(NETWORKD, ONLINE)?;
         let network = Self { networkd };
         Cmd::new(WAIT_ONLINE)
             .args(["--any", "--operational-state=routable"])
