@@ -575,6 +575,7 @@ fn parse(disk: &mut (impl Read + Seek), at: u64, sectors: u64, sector: u64) -> R
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use std::io::Cursor;
 

@@ -1,5 +1,5 @@
 //! Good packages in every compression, and the hostile ones.
-#![allow(clippy::cast_possible_truncation)]
+#![allow(clippy::type_complexity)]
 
 use std::io::Write;
 

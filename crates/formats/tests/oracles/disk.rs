@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
-use formats::{fat, gpt, qcow2, vhd};
+use formats::{fat, gpt, probe, qcow2, vhd};
 use uuid::Uuid;
 
 use crate::find::{run, tool};
@@ -192,4 +192,43 @@ fn qemu_img_finds_our_images_sound_and_equal() {
     compare("vpc");
     let info = run(Command::new(&qemu_img).args(["info", "-f", "vpc", "--output=json"]).arg(&image));
     assert!(info.contains(&format!("\"virtual-size\": {}", vhd::padded_size(size))), "{info}");
+}
+
+#[test]
+fn probe_says_what_the_makers_of_file_systems_wrote() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fs");
+    let uuid = "12345678-9abc-4def-8123-456789abcdef";
+    let makers: [(&str, &[&str], &str); 6] = [
+        ("mkfs.ext4", &["-q", "-F", "-L", "lab", "-U", uuid], "ext4"),
+        ("mkfs.ext2", &["-q", "-F", "-L", "lab", "-U", uuid], "ext2"),
+        ("mkfs.xfs", &["-q", "-f", "-L", "lab", "-m", "uuid=12345678-9abc-4def-8123-456789abcdef"], "xfs"),
+        ("mkfs.btrfs", &["-q", "-f", "-L", "lab", "-U", uuid], "btrfs"),
+        ("mkswap", &["-L", "lab", "-U", uuid], "swap"),
+        ("mkfs.fat", &["-F", "32", "-n", "lab", "-i", "12345678"], "vfat"),
+    ];
+    for (maker, options, kind) in makers {
+        let Some(maker) = tool(maker) else { continue };
+        let mut file = new_file(&path, 400 << 20);
+        run(Command::new(maker).args(options).arg(&path));
+        let found = probe::probe(&mut file).unwrap().unwrap();
+        assert_eq!(found.kind.to_string(), kind);
+        let want = if kind == "vfat" { ("LAB", "1234-5678") } else { ("lab", uuid) };
+        assert_eq!(
+            (found.label.unwrap().to_uppercase(), found.uuid.unwrap()),
+            (want.0.to_uppercase(), want.1.to_owned())
+        );
+    }
+    if let Some(mkfs) = tool("mkfs.erofs") {
+        let tree = dir.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("file"), [7; 100_000]).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        run(Command::new(mkfs).args(["-U", uuid]).arg(&path).arg(&tree));
+        let found = probe::probe(&mut File::open(&path).unwrap()).unwrap().unwrap();
+        assert_eq!((found.kind.to_string().as_str(), found.uuid.as_deref()), ("erofs", Some(uuid)));
+        let bytes = std::fs::read(&path).unwrap();
+        let sb = formats::erofs::Superblock::parse(&bytes[1024..]).unwrap();
+        assert_eq!(sb.hash_offset(), bytes.len() as u64);
+    }
 }
