@@ -85,7 +85,9 @@ pub struct GroupWish {
 #[non_exhaustive]
 pub enum AccountError {
     /// A name that the files or tools would misread.
-    #[error("failed to accept account name `{0}`: expected 1 to 32 of a-z A-Z 0-9 _ . - (a `$` at the end), not starting with - or ., not only digits")]
+    #[error(
+        "failed to accept account name `{0}`: expected 1 to 32 of a-z A-Z 0-9 _ . - (a `$` at the end), not starting with - or ., not only digits"
+    )]
     Name(String),
     /// A field that would break its line.
     #[error("failed to accept {field} of `{name}`: it holds a colon or a control character")]
@@ -235,7 +237,9 @@ impl Accounts {
     }
 
     fn free_id(&self, name: &str, kind: &'static str, system: bool, also_free: Option<u32>) -> Result<u32> {
-        let of = |list: &[String]| -> BTreeSet<u32> { list.iter().filter_map(|l| field(l, 2).parse().ok()).collect() };
+        let of = |list: &[String]| -> BTreeSet<u32> {
+            list.iter().filter_map(|l| field(l, 2).parse().ok()).collect()
+        };
         let (uids, gids) = (of(&self.passwd), of(&self.group));
         let used = if kind == "uid" { &uids } else { &gids };
         if let Some(id) = also_free.filter(|id| !used.contains(id)) {
@@ -244,7 +248,10 @@ impl Accounts {
         let none = || AccountError::NoId { name: name.to_owned(), kind };
         if system {
             // Free in both, so that a system user and its group share the number.
-            return (SYSTEM.0..=SYSTEM.1).rev().find(|id| !uids.contains(id) && !gids.contains(id)).ok_or_else(none);
+            return (SYSTEM.0..=SYSTEM.1)
+                .rev()
+                .find(|id| !uids.contains(id) && !gids.contains(id))
+                .ok_or_else(none);
         }
         let next = used.range(ORDINARY.0..=ORDINARY.1).next_back().map_or(ORDINARY.0, |top| top + 1);
         if next <= ORDINARY.1 {
@@ -350,7 +357,11 @@ impl Accounts {
             return Err(AccountError::IdTaken { name: wish.name.clone(), kind: "uid", id: uid, holder });
         }
         let exists = self.user(&wish.name).is_some();
-        if exists { self.change_user(wish)? } else { self.add_user(wish, day)? }
+        if exists {
+            self.change_user(wish)?
+        } else {
+            self.add_user(wish, day)?
+        }
         if !wish.groups.is_empty() {
             self.set_groups(&wish.name, &wish.groups)?;
         }
@@ -429,7 +440,11 @@ impl Accounts {
             if had == want {
                 continue;
             }
-            if want { list.push(user.to_owned()) } else { list.retain(|m| m != user) }
+            if want {
+                list.push(user.to_owned())
+            } else {
+                list.retain(|m| m != user)
+            }
             set_field(line, 3, &list.join(","));
             let name = field(line, 0).to_owned();
             if let Some(shadow) = self.gshadow.iter_mut().find(|l| is_of(l, &name)) {
@@ -465,7 +480,8 @@ impl Accounts {
             }
         }
         let own_empty = self.group.iter().any(|l| is_of(l, name) && members(l, 3).is_empty());
-        let primary = self.gid(name).is_some_and(|gid| self.passwd.iter().any(|l| field(l, 3).parse() == Ok(gid)));
+        let primary =
+            self.gid(name).is_some_and(|gid| self.passwd.iter().any(|l| field(l, 3).parse() == Ok(gid)));
         if own_empty && !primary {
             self.group.retain(|l| !is_of(l, name));
             self.gshadow.retain(|l| !is_of(l, name));

@@ -43,7 +43,11 @@ fn an_existing_user_is_changed_and_its_groups_replaced() {
     let [passwd, shadow, group, gshadow] = accounts.render();
     assert!(passwd.contains("core:x:500:500::/home/core:/bin/sh\n"));
     assert!(shadow.contains("core:$6$x:19000:"));
-    assert!(group.contains("sudo:x:27:\n") && gshadow.contains("sudo:*::\n") && gshadow.contains("docker:!::core\n"));
+    assert!(
+        group.contains("sudo:x:27:\n")
+            && gshadow.contains("sudo:*::\n")
+            && gshadow.contains("docker:!::core\n")
+    );
 }
 
 #[test]

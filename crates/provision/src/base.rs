@@ -23,7 +23,10 @@ pub fn prepare(disk: &str, facts: &DiskFacts, found: &Probe) -> Vec<Step> {
     if root(facts).is_none() || !found.kind.is_empty() {
         return Vec::new();
     }
-    steps(vec![Action::MoveBackupHeader { disk: disk.to_owned() }, Action::NewDiskGuid { disk: disk.to_owned() }])
+    steps(vec![
+        Action::MoveBackupHeader { disk: disk.to_owned() },
+        Action::NewDiskGuid { disk: disk.to_owned() },
+    ])
 }
 
 /// The last steps on the system's disk, after the config's partitions: ROOT grows up to the next partition or the

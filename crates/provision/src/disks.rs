@@ -49,7 +49,12 @@ pub fn plan_phase(
     if problems.is_empty() { Ok(steps) } else { Err(problems) }
 }
 
-pub(crate) fn all(config: &Config, origins: &Origins, facts: &Facts, problems: &mut Vec<Problem>) -> Vec<Step> {
+pub(crate) fn all(
+    config: &Config,
+    origins: &Origins,
+    facts: &Facts,
+    problems: &mut Vec<Problem>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for phase in DiskPhase::ALL {
         match plan_phase(phase, config, origins, facts) {
@@ -69,8 +74,9 @@ fn partitions(config: &Config, origins: &Origins, facts: &Facts, problems: &mut 
             if !facts.disks.is_empty() {
                 let message = format!("failed to find disk `{device}`");
                 problems.push(
-                    Problem::new(origin, codes::PARTITION, message)
-                        .hint("check the path; /dev/disk/by-path and by-id names are stable, /dev/sdX is not"),
+                    Problem::new(origin, codes::PARTITION, message).hint(
+                        "check the path; /dev/disk/by-path and by-id names are stable, /dev/sdX is not",
+                    ),
                 );
             }
             continue;
@@ -94,12 +100,19 @@ struct Want<'a> {
     size: Option<u64>,
 }
 
-fn one_disk(disk: &Disk, index: usize, facts: &DiskFacts, origins: &Origins) -> Result<Vec<Step>, Vec<Problem>> {
+fn one_disk(
+    disk: &Disk,
+    index: usize,
+    facts: &DiskFacts,
+    origins: &Origins,
+) -> Result<Vec<Step>, Vec<Problem>> {
     let origin = origins.of(&format!("$.storage.disks.{index}"));
     let device = text(&disk.device).to_owned();
     let mut steps = Vec::new();
     let mut known = facts.clone();
-    let refuse = |message: String, hint: &str| vec![Problem::new(origin.clone(), codes::PARTITION, message).hint(hint)];
+    let refuse = |message: String, hint: &str| {
+        vec![Problem::new(origin.clone(), codes::PARTITION, message).hint(hint)]
+    };
     if flag(&disk.wipe_table) {
         if known.in_use || known.partitions.iter().any(|p| p.in_use) {
             let message = format!("failed to wipe the partition table of `{device}`: the disk is in use");
@@ -205,14 +218,13 @@ fn stub(number: u32, start: u64, size: u64) -> PartitionFacts {
 }
 
 fn free_number(taken: &[PartitionFacts], facts: &DiskFacts) -> u32 {
-    (1..=128)
-        .find(|n| !taken.iter().chain(&facts.partitions).any(|p| p.number == *n))
-        .unwrap_or(129)
+    (1..=128).find(|n| !taken.iter().chain(&facts.partitions).any(|p| p.number == *n)).unwrap_or(129)
 }
 
 /// Free blocks between partitions as (first, last) sectors.
 fn free_blocks(taken: &[PartitionFacts], facts: &DiskFacts) -> Vec<(u64, u64)> {
-    let mut sorted: Vec<_> = taken.iter().filter(|p| p.size > 0).map(|p| (p.start, p.start + p.size - 1)).collect();
+    let mut sorted: Vec<_> =
+        taken.iter().filter(|p| p.size > 0).map(|p| (p.start, p.start + p.size - 1)).collect();
     sorted.sort_unstable();
     let mut out = Vec::new();
     let mut next = facts.first_usable;
@@ -308,13 +320,19 @@ fn edits(device: &str, wants: &[Want<'_>], facts: &DiskFacts) -> Result<Vec<Part
             (true, _, None) => (false, None),
             (true, false, Some(_)) if resize => (true, Some(create(want, Some(found)))),
             (true, false, Some(why)) => {
-                problems.push(in_the_way(why, "make the config match it, or set wipePartitionEntry: true (or resize: true)"));
+                problems.push(in_the_way(
+                    why,
+                    "make the config match it, or set wipePartitionEntry: true (or resize: true)",
+                ));
                 continue;
             }
             (true, true, Some(_)) => (true, Some(create(want, None))),
         };
         if delete && found.in_use {
-            problems.push(in_the_way("it is in use".to_owned(), "partitions of the running system cannot be changed"));
+            problems.push(in_the_way(
+                "it is in use".to_owned(),
+                "partitions of the running system cannot be changed",
+            ));
             continue;
         }
         if delete {
@@ -364,8 +382,14 @@ fn luks(config: &Config, origins: &Origins, problems: &mut Vec<Problem>) -> Vec<
         let clevis = &item.clevis;
         let bound = !clevis.tang.is_empty() || flag(&clevis.tpm2) || clevis.custom.pin.is_some();
         if bound || flag(&item.cex.enabled) {
-            let message = format!("failed to bind volume `{}`: neither clevis nor CEX is in this image", text(&item.name));
-            problems.push(Problem::new(origin, codes::LUKS, message).hint("give it a keyFile, or no key for a random one"));
+            let message = format!(
+                "failed to bind volume `{}`: neither clevis nor CEX is in this image",
+                text(&item.name)
+            );
+            problems.push(
+                Problem::new(origin, codes::LUKS, message)
+                    .hint("give it a keyFile, or no key for a random one"),
+            );
             continue;
         }
         let filled = |field: &Opt<String>| field.as_ref().map(|v| v.value.clone()).filter(|v| !v.is_empty());

@@ -56,18 +56,29 @@ fn the_eight_rows() {
     // exists, should exist, wipe, matches
     let gone = |n| Partition { should_exist: no(), ..part(n) };
     assert_eq!(run(vec![gone(5)], false, f()).unwrap(), "");
-    assert_eq!(run(vec![Partition { size_mib: int(5), ..part(5) }], false, f()).unwrap(), "/dev/x: create 5 at sector 22528, 10240 sectors");
+    assert_eq!(
+        run(vec![Partition { size_mib: int(5), ..part(5) }], false, f()).unwrap(),
+        "/dev/x: create 5 at sector 22528, 10240 sectors"
+    );
     assert!(run(vec![gone(1)], false, f()).unwrap_err().contains("it exists and shall not"));
     let wiped = Partition { wipe_partition_entry: yes(), ..gone(1) };
     assert_eq!(run(vec![wiped], false, f()).unwrap(), "/dev/x: delete 1");
     let same = Partition { label: s("one"), size_mib: int(10), start_mib: int(1), ..part(1) };
     assert_eq!(run(vec![same.clone()], false, f()).unwrap(), "");
     let other = Partition { size_mib: int(20), ..same.clone() };
-    assert!(run(vec![other.clone()], false, f()).unwrap_err().contains("expected 40960 sectors, found 20480"));
+    assert!(
+        run(vec![other.clone()], false, f()).unwrap_err().contains("expected 40960 sectors, found 20480")
+    );
     let grown = Partition { resize: yes(), ..other.clone() };
-    assert_eq!(run(vec![grown], false, f()).unwrap(), "/dev/x: delete 1; create 1 \"one\" at sector 2048, 40960 sectors");
+    assert_eq!(
+        run(vec![grown], false, f()).unwrap(),
+        "/dev/x: delete 1; create 1 \"one\" at sector 2048, 40960 sectors"
+    );
     let wiped = Partition { wipe_partition_entry: yes(), ..other };
-    assert_eq!(run(vec![wiped], false, f()).unwrap(), "/dev/x: delete 1; create 1 \"one\" at sector 2048, 40960 sectors");
+    assert_eq!(
+        run(vec![wiped], false, f()).unwrap(),
+        "/dev/x: delete 1; create 1 \"one\" at sector 2048, 40960 sectors"
+    );
 }
 
 #[test]
@@ -92,9 +103,18 @@ fn refusals() {
     assert!(run(vec![full], false, disk_facts()).unwrap_err().contains("no free space"));
     let overlap = Partition { start_mib: int(5), size_mib: int(5), ..part(2) };
     assert!(run(vec![overlap], false, disk_facts()).unwrap_err().contains("no free space"));
-    let foreign = DiskFacts { has_gpt: false, partitions: vec![], foreign: Some("an MBR partition table".into()), ..disk_facts() };
+    let foreign = DiskFacts {
+        has_gpt: false,
+        partitions: vec![],
+        foreign: Some("an MBR partition table".into()),
+        ..disk_facts()
+    };
     assert!(run(vec![part(1)], false, foreign.clone()).unwrap_err().contains("it holds an MBR"));
-    assert!(run(vec![part(1)], true, foreign).unwrap().starts_with("/dev/x: wipe the partition table\n/dev/x: create 1"));
+    assert!(
+        run(vec![part(1)], true, foreign)
+            .unwrap()
+            .starts_with("/dev/x: wipe the partition table\n/dev/x: create 1")
+    );
     let mut busy = disk_facts();
     busy.partitions[0].in_use = true;
     assert!(run(vec![], true, busy.clone()).unwrap_err().contains("in use"));
@@ -112,10 +132,14 @@ fn file_systems_are_kept_made_or_refused() {
         wipe_filesystem: Some(Spanned::bare(wipe)),
         ..Filesystem::default()
     };
-    let probe = |kind: &str, label: &str| Probe { kind: kind.into(), label: label.into(), uuid: String::new() };
+    let probe =
+        |kind: &str, label: &str| Probe { kind: kind.into(), label: label.into(), uuid: String::new() };
     let go = |item: &Filesystem, found: Probe| filesystem(item, Some(&found)).map(|a| a.unwrap().to_string());
     assert_eq!(go(&fs("ext4", false), probe("", "")).unwrap(), "/dev/x1: make ext4 \"data\"");
-    assert_eq!(go(&fs("ext4", false), probe("ext4", "data")).unwrap(), "/dev/x1: keep the ext4 that is there");
+    assert_eq!(
+        go(&fs("ext4", false), probe("ext4", "data")).unwrap(),
+        "/dev/x1: keep the ext4 that is there"
+    );
     assert!(go(&fs("ext4", false), probe("ext4", "other")).is_err());
     assert!(go(&fs("xfs", false), probe("ext4", "data")).is_err());
     assert_eq!(go(&fs("xfs", true), probe("ext4", "data")).unwrap(), "/dev/x1: make xfs \"data\", wiping");

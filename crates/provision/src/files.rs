@@ -122,7 +122,12 @@ fn clean(path: &str) -> String {
 }
 
 /// Steps for `$.storage.{directories,files,links}` and `$.systemd`.
-pub(crate) fn plan(config: &Config, origins: &Origins, facts: &Facts, problems: &mut Vec<Problem>) -> Vec<Step> {
+pub(crate) fn plan(
+    config: &Config,
+    origins: &Origins,
+    facts: &Facts,
+    problems: &mut Vec<Problem>,
+) -> Vec<Step> {
     let storage = &config.storage;
     let mut nodes: Vec<(usize, Step)> = Vec::new();
     let mut hard = Vec::new();
@@ -229,11 +234,15 @@ fn units(config: &Config, origins: &Origins, problems: &mut Vec<Problem>, steps:
         let name = text(&unit.name).to_owned();
         if name.is_empty() || name.contains('/') || name.chars().any(char::is_control) || name.len() > 255 {
             let message = format!("failed to accept unit name `{}`", name.escape_debug());
-            problems.push(Problem::new(origin, codes::UNIT, message).hint("use NAME.service, NAME.socket, …"));
+            problems
+                .push(Problem::new(origin, codes::UNIT, message).hint("use NAME.service, NAME.socket, …"));
             continue;
         }
         unit_files(unit, &name, &origin, i, origins, problems, steps);
-        let mut state = |state| states.push(Step { origin: origin.clone(), action: Action::SetUnit { name: name.clone(), state } });
+        let mut state = |state| {
+            states
+                .push(Step { origin: origin.clone(), action: Action::SetUnit { name: name.clone(), state } })
+        };
         match unit.mask.as_ref().map(|m| m.value) {
             Some(true) => state(UnitState::Masked),
             Some(false) => state(UnitState::Unmasked),
@@ -255,7 +264,10 @@ fn units(config: &Config, origins: &Origins, problems: &mut Vec<Problem>, steps:
     if !enable.is_empty() || !disable.is_empty() {
         enable.sort();
         disable.sort();
-        steps.push(Step { origin: origins.of("$.systemd.units"), action: Action::WritePreset { enable, disable } });
+        steps.push(Step {
+            origin: origins.of("$.systemd.units"),
+            action: Action::WritePreset { enable, disable },
+        });
     }
 }
 
@@ -301,18 +313,22 @@ pub fn preset(enable: &[String], disable: &[String]) -> String {
             }
         }
     }
-    lines
-        .into_iter()
-        .map(|(key, instances)| [vec![key], instances].concat().join(" ") + "\n")
-        .collect()
+    lines.into_iter().map(|(key, instances)| [vec![key], instances].concat().join(" ") + "\n").collect()
 }
 
 /// Kernel arguments have no place yet where a signed boot would honour them: fine if the command line has them.
-pub(crate) fn refuse_kernel_arguments(config: &Config, origins: &Origins, facts: &Facts, problems: &mut Vec<Problem>) {
+pub(crate) fn refuse_kernel_arguments(
+    config: &Config,
+    origins: &Origins,
+    facts: &Facts,
+    problems: &mut Vec<Problem>,
+) {
     let kargs = &config.kernel_arguments;
     let has = |word: &str| facts.cmdline.iter().any(|w| w == word);
-    let missing = kargs.should_exist.iter().filter(|a| !has(&a.value)).map(|a| format!("`{}` is missing", a.value));
-    let extra = kargs.should_not_exist.iter().filter(|a| has(&a.value)).map(|a| format!("`{}` is there", a.value));
+    let missing =
+        kargs.should_exist.iter().filter(|a| !has(&a.value)).map(|a| format!("`{}` is missing", a.value));
+    let extra =
+        kargs.should_not_exist.iter().filter(|a| has(&a.value)).map(|a| format!("`{}` is there", a.value));
     let wrong: Vec<String> = missing.chain(extra).collect();
     if wrong.is_empty() {
         return;

@@ -88,7 +88,16 @@ impl Install {
 #[must_use]
 pub fn is_unit_name(name: &str) -> bool {
     const SUFFIXES: [&str; 11] = [
-        ".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer", ".slice",
+        ".service",
+        ".socket",
+        ".device",
+        ".mount",
+        ".automount",
+        ".swap",
+        ".target",
+        ".path",
+        ".timer",
+        ".slice",
         ".scope",
     ];
     name.len() <= 255
@@ -120,7 +129,8 @@ pub fn links(name: &str, path: &str, unit: &str) -> Vec<InstallLink> {
         }
     }
     let mut out = BTreeMap::new();
-    let groups = [(&install.wanted_by, "wants"), (&install.required_by, "requires"), (&install.upheld_by, "upholds")];
+    let groups =
+        [(&install.wanted_by, "wants"), (&install.required_by, "requires"), (&install.upheld_by, "upholds")];
     for (list, kind) in groups {
         for by in list {
             if let Some(by) = expand(by, &full).filter(|by| is_unit_name(by)) {

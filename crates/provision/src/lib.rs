@@ -28,5 +28,6 @@ pub use origin::{Origin, Origins, Place};
 pub use plan::{Plan, Problem, plan};
 pub use stage::Stage;
 pub use step::{
-    Action, Content, GroupChange, NodeOwner, PartitionEdit, RaidArray, Step, TargetFile, UnitState, UserChange, Volume,
+    Action, Content, GroupChange, NodeOwner, PartitionEdit, RaidArray, Step, TargetFile, UnitState,
+    UserChange, Volume,
 };

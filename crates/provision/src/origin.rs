@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ignition::model::Config;
 use ignition::Node;
+use ignition::model::Config;
 use report::{Sources, Span};
 use serde::{Deserialize, Serialize};
 

@@ -55,7 +55,9 @@ impl Content {
     /// What a resource of the config asks to fetch; `None` without a source.
     #[must_use]
     pub fn of(resource: &Resource) -> Option<Self> {
-        let header = |h: &ignition::model::HttpHeader| Some((h.name.as_ref()?.value.clone(), h.value.as_ref()?.value.clone()));
+        let header = |h: &ignition::model::HttpHeader| {
+            Some((h.name.as_ref()?.value.clone(), h.value.as_ref()?.value.clone()))
+        };
         Some(Self {
             source: resource.source.as_ref()?.value.clone(),
             gzip: text(&resource.compression) == "gzip",

@@ -10,7 +10,12 @@ use crate::plan::Problem;
 use crate::step::{Action, GroupChange, Step, UserChange};
 
 /// Steps for `$.passwd`; account rules are tried out on a copy of the target's files when these are known.
-pub(crate) fn plan(config: &Config, origins: &Origins, facts: &Facts, problems: &mut Vec<Problem>) -> Vec<Step> {
+pub(crate) fn plan(
+    config: &Config,
+    origins: &Origins,
+    facts: &Facts,
+    problems: &mut Vec<Problem>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for (i, group) in config.passwd.groups.iter().enumerate() {
         let origin = origins.of(&format!("$.passwd.groups.{i}"));
@@ -58,7 +63,8 @@ fn change(user: &PasswdUser, origin: &Origin, problems: &mut Vec<Problem>) -> Us
     for key in &user.ssh_authorized_keys {
         let key = &key.value;
         if key.trim_end_matches('\n').chars().any(|c| c.is_control() && c != '\t') {
-            let message = format!("failed to accept an ssh key of `{}`: it has a line break inside", text(&user.name));
+            let message =
+                format!("failed to accept an ssh key of `{}`: it has a line break inside", text(&user.name));
             problems.push(
                 Problem::new(origin.clone(), codes::PASSWD, message)
                     .hint("write each key as its own entry of sshAuthorizedKeys"),
@@ -111,9 +117,9 @@ fn rehearse(steps: &[Step], facts: &Facts, problems: &mut Vec<Problem>) {
 fn hint(error: &crate::accounts::AccountError) -> Option<String> {
     use crate::accounts::AccountError as E;
     match error {
-        E::NoGroup { group, .. } => {
-            Some(format!("add `{group}` to passwd.groups, or take it out; groups of the image: sudo, docker, wheel, …"))
-        }
+        E::NoGroup { group, .. } => Some(format!(
+            "add `{group}` to passwd.groups, or take it out; groups of the image: sudo, docker, wheel, …"
+        )),
         E::GroupExists(name) => Some(format!("set primaryGroup: {name}, or noUserGroup: true")),
         E::IdTaken { .. } => Some("choose another id, or leave it out".to_owned()),
         _ => None,

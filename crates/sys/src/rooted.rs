@@ -607,7 +607,8 @@ impl Root {
         use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
         let point = self.mount_point(path)?;
         let mut attributes = MountAttrFlags::empty();
-        let fs = rustix::mount::fsopen(format, FsOpenFlags::FSOPEN_CLOEXEC).map_err(call("use file system type for", path))?;
+        let fs = rustix::mount::fsopen(format, FsOpenFlags::FSOPEN_CLOEXEC)
+            .map_err(call("use file system type for", path))?;
         let set = |key: &str, value: &OsStr| rustix::mount::fsconfig_set_string(fs.as_fd(), key, value);
         set("source", source.as_os_str()).map_err(call("mount", path))?;
         for option in options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
@@ -622,19 +623,24 @@ impl Root {
                 "noatime" => attributes |= MountAttrFlags::MOUNT_ATTR_NOATIME,
                 "strictatime" => attributes |= MountAttrFlags::MOUNT_ATTR_STRICTATIME,
                 "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
-                "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "relatime" | "auto" | "noauto" | "nofail"
-                | "user" | "nouser" | "_netdev" => {}
+                "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "relatime" | "auto" | "noauto"
+                | "nofail" | "user" | "nouser" | "_netdev" => {}
                 word if word.starts_with("x-") || word.starts_with("comment=") => {}
                 word => match word.split_once('=') {
-                    Some((key, value)) => set(key, OsStr::new(value)).map_err(call("use mount option for", path))?,
-                    None => rustix::mount::fsconfig_set_flag(fs.as_fd(), word).map_err(call("use mount option for", path))?,
+                    Some((key, value)) => {
+                        set(key, OsStr::new(value)).map_err(call("use mount option for", path))?
+                    }
+                    None => rustix::mount::fsconfig_set_flag(fs.as_fd(), word)
+                        .map_err(call("use mount option for", path))?,
                 },
             }
         }
         rustix::mount::fsconfig_create(fs.as_fd()).map_err(call("mount", path))?;
-        let mounted = rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(call("mount", path))?;
+        let mounted = rustix::mount::fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            .map_err(call("mount", path))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-        rustix::mount::move_mount(mounted.as_fd(), "", point.as_fd(), "", flags).map_err(call("mount at", path))
+        rustix::mount::move_mount(mounted.as_fd(), "", point.as_fd(), "", flags)
+            .map_err(call("mount at", path))
     }
 
     /// Flushes and unmounts what is mounted on a directory of the root; true if something was.

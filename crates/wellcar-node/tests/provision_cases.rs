@@ -17,7 +17,11 @@ fn cases() -> Option<PathBuf> {
     if dir.is_dir() {
         return Some(dir);
     }
-    assert!(std::env::var_os("WELLCAR_REQUIRE_CASES").is_none_or(|v| v != "1"), "no cases at {}", dir.display());
+    assert!(
+        std::env::var_os("WELLCAR_REQUIRE_CASES").is_none_or(|v| v != "1"),
+        "no cases at {}",
+        dir.display()
+    );
     eprintln!("skipped: no conformance cases");
     None
 }
@@ -65,8 +69,11 @@ fn walk(root: &Path, dir: &Path, out: &mut BTreeSet<String>) {
 /// Ours beyond the reference's: the journal, and the links that make enabling effective at once.
 fn ours_alone(line: &str) -> bool {
     line.contains(" /var/lib/wellcar")
-        || (line.contains(" /etc/systemd/system/") && [".wants", ".requires", ".upholds"].iter().any(|s| line.contains(s)))
-        || (line.starts_with("l ") && line.contains(" /etc/systemd/system/") && line.contains("-> /etc/systemd/system/"))
+        || (line.contains(" /etc/systemd/system/")
+            && [".wants", ".requires", ".upholds"].iter().any(|s| line.contains(s)))
+        || (line.starts_with("l ")
+            && line.contains(" /etc/systemd/system/")
+            && line.contains("-> /etc/systemd/system/"))
 }
 
 fn run(dir: &Path, stage: &str, extra: &[&str]) -> (bool, String) {
@@ -101,7 +108,10 @@ fn trees_equal_the_reference() {
         let text = fs::read_to_string(case.join("expected.rendered.json")).unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
         strip(&mut config);
-        if ["http", "tftp", "s3", "gs"].iter().any(|s| config["storage"].to_string().contains(&format!("\"source\":\"{s}"))) {
+        if ["http", "tftp", "s3", "gs"]
+            .iter()
+            .any(|s| config["storage"].to_string().contains(&format!("\"source\":\"{s}")))
+        {
             skipped += 1;
             continue;
         }
@@ -114,9 +124,14 @@ fn trees_equal_the_reference() {
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n").unwrap();
         fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
         let (fetched, log) = run(dir.path(), "fetch", &["-root", ""]);
-        let (done, log) = if fetched { run(dir.path(), "files", &["-root", root.to_str().unwrap()]) } else { (false, log) };
+        let (done, log) =
+            if fetched { run(dir.path(), "files", &["-root", root.to_str().unwrap()]) } else { (false, log) };
         if !done {
-            wrong.push(format!("{}: failed\n{}", case.display(), log.lines().rev().take(6).collect::<Vec<_>>().join("\n")));
+            wrong.push(format!(
+                "{}: failed\n{}",
+                case.display(),
+                log.lines().rev().take(6).collect::<Vec<_>>().join("\n")
+            ));
             continue;
         }
         let mut found = BTreeSet::new();
@@ -125,13 +140,26 @@ fn trees_equal_the_reference() {
             fs::read_to_string(case.join("expected.tree")).unwrap().lines().map(str::to_owned).collect();
         let found: BTreeSet<String> = found
             .into_iter()
-            .filter(|l| expected.contains(l) || !(ours_alone(l) || [" /etc/passwd", " /etc/group", " /var", " /var/lib"].iter().any(|s| l.ends_with(s))))
+            .filter(|l| {
+                expected.contains(l)
+                    || !(ours_alone(l)
+                        || [" /etc/passwd", " /etc/group", " /var", " /var/lib"]
+                            .iter()
+                            .any(|s| l.ends_with(s)))
+            })
             .collect();
         if found == expected {
             equal += 1;
         } else {
-            let lines = |a: &BTreeSet<String>, b: &BTreeSet<String>, sign| a.difference(b).map(|l| format!("  {sign} {l}\n")).collect::<String>();
-            wrong.push(format!("{}:\n{}{}", case.display(), lines(&expected, &found, '-'), lines(&found, &expected, '+')));
+            let lines = |a: &BTreeSet<String>, b: &BTreeSet<String>, sign| {
+                a.difference(b).map(|l| format!("  {sign} {l}\n")).collect::<String>()
+            };
+            wrong.push(format!(
+                "{}:\n{}{}",
+                case.display(),
+                lines(&expected, &found, '-'),
+                lines(&found, &expected, '+')
+            ));
         }
     }
     let percent = f64::from(equal) * 100.0 / f64::from(total.max(1));

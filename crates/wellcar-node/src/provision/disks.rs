@@ -131,7 +131,11 @@ fn system_disk(context: &Context) -> Option<SystemDisk> {
             Path::new("/dev").join(class.parent()?.file_name()?)
         }
     };
-    let root = partition_device(&disk, base::ROOT_NUMBER)?;
+    let root = partition_device(&disk, base::ROOT_NUMBER).or_else(|| {
+        // The kernel may not have read the table yet, or leaves that to user space.
+        let _ = Cmd::new("partx").arg("--add").arg(&disk).timeout(Duration::from_secs(60)).run_any();
+        partition_device(&disk, base::ROOT_NUMBER)
+    })?;
     Some(SystemDisk { disk: disk.display().to_string(), root: root.display().to_string() })
 }
 
@@ -376,6 +380,9 @@ fn one(context: &Context, action: &Action, state: &mut State, system: &SystemDis
             // A damaged table makes the first run fail after it was cleared.
             let args = strings(&["--zap-all", disk]);
             tool("sgdisk", &args).or_else(|_| tool("sgdisk", &args))?;
+            if block_name(Path::new(disk)).is_some() {
+                let _ = Cmd::new("partx").args(["--delete", disk]).timeout(Duration::from_secs(60)).run_any();
+            }
             reread(Path::new(disk), &[]);
             Ok(())
         }

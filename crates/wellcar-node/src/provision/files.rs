@@ -3,7 +3,7 @@
 //! A journal in the target keeps what was at each path before the first try, so that a run after a power cut
 //! decides as the first one did: nothing is appended twice, and its own files are not "in the way".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::provision::accounts::Accounts;
 use ::provision::record::{DIRECTORY, JOURNAL_PATH, LIMIT, NodeRecord, Record, VERSION};
 use ::provision::{
-    Action, Facts, Node, NodeKind, NodeOwner, Origins, Stage, Step, TargetFile, Treatment, Wanted, plan,
-    preset, treat,
+    Action, Facts, Node, NodeKind, NodeOwner, Origins, Stage, Step, TargetFile, Treatment, UnitState, Wanted,
+    plan, preset, treat,
 };
 use ignition::Config;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ const PRESET: &str = "/etc/systemd/system-preset/20-ignition.preset";
 struct Journal {
     config_sha256: String,
     nodes: BTreeMap<String, Option<Node>>,
+    /// Units that the config disables and that were enabled.
+    #[serde(default)]
+    enabled: BTreeSet<String>,
 }
 
 struct Files<'a> {
@@ -40,6 +43,7 @@ struct Files<'a> {
     fetcher: Fetcher<'a>,
     accounts: Accounts,
     before: BTreeMap<String, Option<Node>>,
+    enabled: BTreeSet<String>,
     rerun: bool,
     nodes: Vec<NodeRecord>,
 }
@@ -65,6 +69,7 @@ pub(super) fn run(context: &Context, config: &Config, side: &Sidecar, config_sha
         fetcher: Fetcher::new(&network),
         accounts: done.accounts,
         before: journal.nodes,
+        enabled: journal.enabled,
         rerun,
         nodes: Vec::new(),
     };
@@ -120,6 +125,12 @@ fn journal(
         let (path, appends) = match &step.action {
             Action::MakeDirectory { path, .. } | Action::MakeLink { path, .. } => (path, false),
             Action::WriteFile(f) => (&f.path, f.content.is_none() && !f.append.is_empty()),
+            Action::SetUnit { name, state: UnitState::Disabled } => {
+                if units::is_enabled(root, name)? {
+                    journal.enabled.insert(name.clone());
+                }
+                continue;
+            }
             _ => continue,
         };
         if !journal.nodes.contains_key(path) {
@@ -217,13 +228,8 @@ impl Files<'_> {
             }
             Action::WritePreset { enable, disable } => {
                 self.context.log(&step.to_string());
-                let effective = |name: &&String| {
-                    record
-                        .units
-                        .iter()
-                        .any(|u| u.name == **name && u.state == "disabled" && !u.links.is_empty())
-                };
-                let disable: Vec<String> = disable.iter().filter(effective).cloned().collect();
+                let disable: Vec<String> =
+                    disable.iter().filter(|name| self.enabled.contains(*name)).cloned().collect();
                 if enable.is_empty() && disable.is_empty() {
                     return Ok(());
                 }

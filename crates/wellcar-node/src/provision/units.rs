@@ -92,7 +92,7 @@ pub(super) fn set(root: &Root, name: &str, state: UnitState) -> Result<UnitRecor
         }
         UnitState::Disabled => {
             record.state = "disabled".to_owned();
-            record.links = disable(root, name)?;
+            record.links = enabling_links(root, name, true)?;
         }
         UnitState::Masked => {
             record.state = "masked".to_owned();
@@ -176,13 +176,24 @@ fn make_link(root: &Root, link: &InstallLink) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes every link below /etc that enables `name`; their names.
-fn disable(root: &Root, name: &str) -> Result<Vec<String>> {
+/// Whether a link below /etc enables the unit.
+pub(super) fn is_enabled(root: &Root, name: &str) -> Result<bool> {
+    enabling_links(root, name, false).map(|links| !links.is_empty())
+}
+
+/// Finds, and removes if told to, every link below /etc that enables `name`; their names.
+fn enabling_links(root: &Root, name: &str, remove: bool) -> Result<Vec<String>> {
+    let remove_file = |path: &Path| -> Result<()> {
+        if remove {
+            root.remove_file(path).map_err(|e| fail("unit")(&e))?;
+        }
+        Ok(())
+    };
     let mut names = BTreeSet::from([name.to_owned()]);
     if let Search::Found(found) = find(root, name)? {
         names.insert(found.name);
     }
-    let mut removed = Vec::new();
+    let mut found_links = Vec::new();
     for item in root.list(Path::new(ETC)).map_err(|e| fail("unit")(&e))? {
         let Some(item) = item.to_str() else { continue };
         let path = Path::new(ETC).join(item);
@@ -191,18 +202,18 @@ fn disable(root: &Root, name: &str) -> Result<Vec<String>> {
                 let link = path.join(name);
                 let entry = root.entry(&link).map_err(|e| fail("unit")(&e))?;
                 if entry.is_some_and(|e| e.kind == Kind::Symlink) {
-                    root.remove_file(&link).map_err(|e| fail("unit")(&e))?;
-                    removed.push(format!("{item}/{name}"));
+                    remove_file(&link)?;
+                    found_links.push(format!("{item}/{name}"));
                 }
             }
         } else if root.entry(&path).map_err(|e| fail("unit")(&e))?.is_some_and(|e| e.kind == Kind::Symlink) {
             let target = root.read_link(&path).map_err(|e| fail("unit")(&e))?;
             let to_unit = target.file_name().and_then(OsStr::to_str).is_some_and(|t| names.contains(t));
             if to_unit && !names.contains(item) {
-                root.remove_file(&path).map_err(|e| fail("unit")(&e))?;
-                removed.push(item.to_owned());
+                remove_file(&path)?;
+                found_links.push(item.to_owned());
             }
         }
     }
-    Ok(removed)
+    Ok(found_links)
 }
