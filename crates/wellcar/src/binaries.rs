@@ -15,7 +15,6 @@ use crate::tools::{ToolContext, ToolError};
 use std::path::{Path, PathBuf};
 use sys::process::ProcessError;
 
-pub use runtime::RuntimeSource;
 pub use sources::hex;
 
 /// The files of an installed Wellcar, beside the program or in `../lib/wellcar`: stage 1, node, runtime.

@@ -282,11 +282,6 @@ impl Tools {
         self.commands.iter().find(|(have, _)| *have == tool).map(|(_, command)| command)
     }
 
-    /// The firmware that goes with QEMU, where QEMU was asked for.
-    pub fn firmware(&self) -> Option<&Firmware> {
-        self.firmware.as_ref()
-    }
-
     /// QEMU and its firmware in the words of the crate `vm`, where QEMU was asked for.
     pub fn qemu(&self) -> Option<(vm::Qemu, vm::Firmware)> {
         let command = self.command(Tool::QemuSystem)?;

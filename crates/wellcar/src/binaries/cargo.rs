@@ -1,7 +1,7 @@
 //! Runs cargo so that the same source gives the same bytes: flags and environment are chosen here, and nothing
 //! of the builder's folders, user or settings is left in the result.
 
-use super::{Binaries, BinariesContext, BinariesError, file_error, sources};
+use super::{BinariesContext, BinariesError, file_error, sources};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -243,25 +243,6 @@ pub fn keep(home: &Path, files: &[(&Path, &str)]) -> Result<(), BinariesError> {
     match fs::rename(&partial, home) {
         Err(_) if home.is_dir() => fs::remove_dir_all(&partial).map_err(file_error("remove", &partial)),
         other => other.map_err(file_error("make", home)),
-    }
-}
-
-impl Binaries {
-    /// The SHA-256, in hex, of each of the three: for the image's record of what it is made of.
-    ///
-    /// # Errors
-    /// A binary that cannot be read.
-    pub fn digests(&self) -> Result<[(&'static str, String); 3], BinariesError> {
-        use sha2::{Digest, Sha256};
-        let digest = |path: &Path| {
-            let bytes = fs::read(path).map_err(file_error("read", path))?;
-            Ok::<_, BinariesError>(sources::hex(&Sha256::digest(bytes)))
-        };
-        Ok([
-            ("init", digest(&self.init)?),
-            ("node", digest(&self.node)?),
-            ("runtime", digest(&self.runtime)?),
-        ])
     }
 }
 

@@ -19,7 +19,6 @@ const PINNED: &str = include_str!("../../../../os/runtime.toml");
 
 /// Which source the OCI runtime of the image is built from.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RuntimeSource {
     /// The crate's name.
     pub name: String,
@@ -29,8 +28,6 @@ pub struct RuntimeSource {
     pub sha256: String,
     /// The features it is built with.
     pub features: Vec<String>,
-    /// The packages of the libraries that it loads in the image.
-    pub libraries: Vec<String>,
 }
 
 impl RuntimeSource {
@@ -177,6 +174,17 @@ mod tests {
         assert_eq!(source.sha256.len(), 64);
         for feature in ["v2", "seccomp", "cgroupsv2_devices"] {
             assert!(source.features.iter().any(|have| have == feature), "{feature} is missing");
+        }
+    }
+
+    #[test]
+    fn the_image_has_the_libraries_that_the_runtime_loads() {
+        let data: toml::Table = PINNED.parse().unwrap();
+        let lock = include_str!("../../../../os/os.lock");
+        let lock = compose::repo::Lock::parse(lock).unwrap();
+        for library in data["libraries"].as_array().unwrap() {
+            let name = library.as_str().unwrap();
+            assert!(lock.get(name).is_some(), "{name} is not in os.lock");
         }
     }
 

@@ -6,7 +6,7 @@ use super::{boot, disk, identity, initramfs, os_data::OsFiles, output, unpack, u
 use crate::binaries::{Binaries, BinariesContext};
 use crate::mirror::Mirrors;
 use crate::store::{Store, StoreError};
-use crate::tools::{Tool, ToolContext, Tools};
+use crate::tools::{Closure, Tool, ToolContext, Tools, write_wrappers};
 use crate::ui::{Ui, mebibytes};
 use anyhow::Context as _;
 use compose::assemble::{Assembly, OwnFile, PackageFiles};
@@ -50,6 +50,11 @@ impl Workshop<'_> {
     /// Makes tools available, from the host or from pinned packages.
     pub fn tools(&self, wanted: &[Tool]) -> anyhow::Result<Tools> {
         self.with_tools(|context| Ok(Tools::ensure(wanted, context)?))
+    }
+
+    /// Makes the programs that tests compare our results with callable from the folder `dir`; gives their names.
+    pub fn oracles(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
+        self.with_tools(|context| Ok(write_wrappers(Closure::Oracles, dir, context)?))
     }
 
     fn with_tools<T>(&self, work: impl FnOnce(&ToolContext<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {

@@ -137,3 +137,9 @@ pub fn ensure_tools(wanted: &[Tool], ui: Ui) -> Result<Tools, Failure> {
     let mut bench = Bench::open(None, &MirrorArgs::default(), ui)?;
     bench.relocking(|workshop| workshop.tools(wanted))
 }
+
+/// Makes the tests' oracles callable from the folder `dir`, from pinned packages; gives their names.
+pub fn ensure_oracles(dir: &Path, ui: Ui) -> Result<Vec<String>, Failure> {
+    let mut bench = Bench::open(None, &MirrorArgs::default(), ui)?;
+    bench.relocking(|workshop| workshop.oracles(dir))
+}

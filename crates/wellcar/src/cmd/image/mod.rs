@@ -1,6 +1,7 @@
 //! `wellcar image`.
 pub mod build;
 pub mod lock;
+pub mod oracles;
 
 use crate::failure::Failure;
 
@@ -11,6 +12,9 @@ pub enum Command {
     Lock(lock::Args),
     /// Build the image from the lock.
     Build(build::Args),
+    /// Make the tests' oracles (sgdisk, veritysetup, fsck.fat, …) callable from a folder, from pinned packages.
+    #[command(hide = true)]
+    Oracles(oracles::Args),
 }
 
 /// Runs the command.
@@ -18,5 +22,6 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Lock(args) => lock::run(args),
         Command::Build(args) => build::run(args),
+        Command::Oracles(args) => oracles::run(args),
     }
 }
