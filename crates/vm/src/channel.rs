@@ -175,7 +175,7 @@ impl Channel {
 }
 
 /// Reads an answer; `None` when the line is no answer to request `id`.
-fn parse(line: &str, id: u64, command: &str) -> Option<Output> {
+pub(crate) fn parse(line: &str, id: u64, command: &str) -> Option<Output> {
     let mut words = line.trim_end_matches('\n').split(' ');
     if words.next()?.parse() != Ok(id) {
         return None;

@@ -19,6 +19,8 @@ pub mod accel;
 pub mod channel;
 pub mod console;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod machine;
 mod overlay;
 mod port;

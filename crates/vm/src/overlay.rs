@@ -56,7 +56,7 @@ pub fn image_format(path: &Path) -> Result<(ImageFormat, u64)> {
 }
 
 /// Tells the format from the first bytes and the file's length; the error says what is wrong.
-fn detect(head: &[u8], length: u64) -> std::result::Result<(ImageFormat, u64), String> {
+pub(crate) fn detect(head: &[u8], length: u64) -> std::result::Result<(ImageFormat, u64), String> {
     if head.get(..4) == Some(&MAGIC) {
         let word =
             |at: usize| head.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);

@@ -36,7 +36,7 @@ pub enum Event {
 }
 
 /// Sorts one line of QMP. `None` is what is neither: the greeting, and what we cannot read.
-fn sort(line: &str) -> Option<Message> {
+pub(crate) fn sort(line: &str) -> Option<Message> {
     let value: Value = serde_json::from_str(line).ok()?;
     if let Some(name) = value.get("event").and_then(Value::as_str) {
         let guest = value.pointer("/data/guest").and_then(Value::as_bool).unwrap_or(false);
@@ -52,7 +52,7 @@ fn sort(line: &str) -> Option<Message> {
 }
 
 #[derive(Debug, PartialEq)]
-enum Message {
+pub(crate) enum Message {
     Answer(Value),
     Event(Event),
 }
