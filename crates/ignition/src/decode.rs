@@ -170,6 +170,9 @@ impl<'a> Decoder<'a> {
     }
 
     fn unknown(&mut self, key: &Spanned<String>, fields: &'static [crate::node::FieldInfo]) {
+        if self.reports.len() >= report::MAX_REPORTS {
+            return self.unused(key, String::new(), String::new());
+        }
         let message = format!("unused key {}", key.value);
         let near = fields.iter().map(|f| f.key).find(|k| distance(k, &key.value) <= 2);
         let hint = match near {
