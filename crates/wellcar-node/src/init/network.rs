@@ -33,6 +33,7 @@ impl Network {
         for dir in ["/run/systemd", "/run/systemd/network", "/run/systemd/resolve"] {
             super::layout::make_dir(Path::new(dir), 0o755)?;
         }
+        make_machine_id()?;
         // Without `ip=` it writes nothing.
         let _ = Cmd::new(GENERATOR).timeout(ONLINE).run();
         std::fs::write(FALLBACK, FALLBACK_TEXT).with_context(|| format!("failed to write `{FALLBACK}`"))?;
@@ -57,6 +58,16 @@ impl Drop for Network {
             let _ = std::fs::remove_dir_all(dir);
         }
     }
+}
+
+/// DHCP names the client by the machine's id, which is made later, in the first real boot. This one lives
+/// in the memory of the first boot only.
+fn make_machine_id() -> Result<()> {
+    let uuid = sys::file::read_text(Path::new("/proc/sys/kernel/random/uuid"), 64)
+        .context("failed to make an id")?;
+    let id: String = uuid.trim().chars().filter(|c| *c != '-').collect();
+    sys::file::replace(Path::new("/etc/machine-id"), format!("{id}\n").as_bytes(), 0o444)
+        .context("failed to write `/etc/machine-id`")
 }
 
 /// /etc/resolv.conf is a link into /run/systemd/resolve; both names it may have are written.

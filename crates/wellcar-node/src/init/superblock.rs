@@ -50,8 +50,8 @@ pub enum SuperblockError {
 fn field(
     kind: &'static str,
     field: &'static str,
-    expected: impl ToString,
-    found: impl ToString,
+    expected: &dyn ToString,
+    found: &dyn ToString,
 ) -> SuperblockError {
     SuperblockError::Field { kind, field, expected: expected.to_string(), found: found.to_string() }
 }
@@ -79,15 +79,15 @@ pub fn erofs_length(bytes: &[u8; EROFS_LENGTH]) -> Result<u64, SuperblockError> 
         return Err(SuperblockError::Magic { kind, expected: "e2e1f5e0", found: hex(&bytes[..4]) });
     }
     if !(9..=12).contains(&bytes[12]) {
-        return Err(field(kind, "block size bits", "9 to 12", bytes[12]));
+        return Err(field(kind, "block size bits", &"9 to 12", &bytes[12]));
     }
     let incompatible = u32_at(bytes, 80);
     if incompatible & WIDE_BLOCKS != 0 {
-        return Err(field(kind, "features", "no 48-bit block numbers", format!("{incompatible:#x}")));
+        return Err(field(kind, "features", &"no 48-bit block numbers", &format!("{incompatible:#x}")));
     }
     let length = u64::from(u32_at(bytes, 36)) << bytes[12];
     if length == 0 {
-        return Err(field(kind, "blocks", "more than 0", 0));
+        return Err(field(kind, "blocks", &"more than 0", &0));
     }
     Ok(length.next_multiple_of(BLOCK))
 }
@@ -120,17 +120,17 @@ pub fn verity(bytes: &[u8; VERITY_LENGTH]) -> Result<Verity, SuperblockError> {
     ] {
         let found = u32_at(bytes, at);
         if found != expected {
-            return Err(field(kind, name, expected, found));
+            return Err(field(kind, name, &expected, &found));
         }
     }
     let name = &bytes[32..64];
     if !name.starts_with(b"sha256\0") {
         let end = name.iter().position(|b| *b == 0).unwrap_or(name.len());
-        return Err(field(kind, "algorithm", "sha256", String::from_utf8_lossy(&name[..end])));
+        return Err(field(kind, "algorithm", &"sha256", &String::from_utf8_lossy(&name[..end])));
     }
     let salt_length = usize::from(u16_at(bytes, 80));
     let Some(salt) = bytes.get(88..88 + salt_length).filter(|_| salt_length <= 256) else {
-        return Err(field(kind, "salt length", "at most 256", salt_length));
+        return Err(field(kind, "salt length", &"at most 256", &salt_length));
     };
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&bytes[16..32]);
