@@ -2,6 +2,8 @@
 //! then waits for a key and resets on `r`. Shows console, control connection and process in
 //! their work together, in a second and without any image.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests: a panic is the report")]
+
 use std::path::Path;
 use std::time::Duration;
 use vm::console::{Mark, TroubleKind};
