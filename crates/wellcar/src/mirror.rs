@@ -138,6 +138,33 @@ pub fn resolve(
     })
 }
 
+/// The proxy that apt is configured to use for `scheme` (`http`, `https`): the plain form of
+/// `Acquire::http::Proxy "URL";`, which is what installers and administrators write. A machine whose
+/// apt works behind a proxy then works for us, too.
+pub fn apt_proxy(apt: &Path, scheme: &str) -> Option<Url> {
+    let key = format!("acquire::{scheme}::proxy");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(apt.join("apt.conf.d"))
+        .into_iter()
+        .flatten()
+        .take(MAX_FILES)
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    files.sort();
+    files.push(apt.join("apt.conf"));
+    let mut found = None;
+    for text in files.iter().filter_map(|file| read(file)) {
+        for line in text.lines().map(str::trim) {
+            let Some((name, value)) = line.split_once(char::is_whitespace) else { continue };
+            if name.to_ascii_lowercase() == key {
+                let value = value.trim().trim_end_matches(';').trim().trim_matches('"');
+                // The last one counts; `DIRECT` takes an earlier one back.
+                found = Url::parse(value).ok();
+            }
+        }
+    }
+    found
+}
+
 fn read(path: &Path) -> Option<String> {
     let meta = std::fs::metadata(path).ok()?;
     if !meta.is_file() || meta.len() > MAX_FILE {
@@ -282,6 +309,17 @@ mod tests {
             )])
             .is_err()
         );
+    }
+
+    #[test]
+    fn the_proxy_of_apt() {
+        let folder = apt(&[("apt.conf", "Acquire::http::Proxy \"http://proxy.example:3128/\";\n// x\n")]);
+        std::fs::create_dir(folder.path().join("apt.conf.d")).unwrap();
+        let proxy = |scheme| apt_proxy(folder.path(), scheme).map(|url| url.to_string());
+        assert_eq!(proxy("http").as_deref(), Some("http://proxy.example:3128/"));
+        assert_eq!(proxy("https"), None);
+        std::fs::write(folder.path().join("apt.conf"), "Acquire::http::Proxy \"DIRECT\";").unwrap();
+        assert_eq!(proxy("http"), None);
     }
 
     #[test]

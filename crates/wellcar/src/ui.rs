@@ -5,6 +5,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes from which on a transfer is worth lines of its own in a log.
+const WORTH_LINES: u64 = 4 << 20;
+
 /// Where progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ui {
@@ -64,7 +67,7 @@ impl Transfer {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.set_position(before + bytes);
-        } else if self.total > 0 {
+        } else if self.total >= WORTH_LINES {
             let tenth = |done: u64| done.saturating_mul(10) / self.total;
             if tenth(before) < tenth(before + bytes) {
                 self.ui.say(&format!(

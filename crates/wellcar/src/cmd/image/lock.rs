@@ -16,6 +16,8 @@ use trust::UnixTime;
 
 /// How old an update may be that a lock does not have, in seconds.
 const MAX_BEHIND: i64 = 24 * 3600;
+/// apt's folder.
+const APT: &str = "/etc/apt";
 /// The most bytes of one file of `os/`.
 const MAX_OS_FILE: u64 = 16 << 20;
 
@@ -57,7 +59,10 @@ pub fn now() -> UnixTime {
 /// The cache and what fetches for it, set up from the environment.
 pub fn open_store() -> Result<Store, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
-    let settings = Settings::from_env(variable)?;
+    let mut settings = Settings::from_env(variable)?;
+    let apt = Path::new(APT);
+    settings.http_proxy = settings.http_proxy.or_else(|| mirror::apt_proxy(apt, "http"));
+    settings.https_proxy = settings.https_proxy.or_else(|| mirror::apt_proxy(apt, "https"));
     let transport = HttpTransport::new(settings, Duration::from_secs(20), Duration::from_secs(60))?;
     let client = Client::new(transport, Patience::default());
     let seed = u64::from(std::process::id()) << 32 | u64::try_from(now().0).unwrap_or(0) & 0xffff_ffff;
@@ -68,7 +73,7 @@ pub fn open_store() -> Result<Store, Failure> {
 
 /// The mirrors, from the options, the environment or apt.
 pub fn find_mirrors(args: &MirrorArgs) -> Result<mirror::Mirrors, Failure> {
-    mirror::resolve(args, |name| std::env::var(name).ok(), Path::new("/etc/apt"))
+    mirror::resolve(args, |name| std::env::var(name).ok(), Path::new(APT))
         .map_err(|error| failure(error, |error| Some(error.hint())))
 }
 
