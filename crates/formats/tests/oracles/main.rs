@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     reason = "a panic is the report of a test; the helpers here are not seen as tests"
 )]
 
