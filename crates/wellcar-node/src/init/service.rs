@@ -16,6 +16,8 @@ pub fn start(program: &str, limit: Duration) -> Result<Child> {
     let path = Path::new(RUN).join("notify");
     let _ = std::fs::remove_file(&path);
     let socket = UnixDatagram::bind(&path).with_context(|| format!("failed to bind `{}`", path.display()))?;
+    // networkd gives up root before it is ready.
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
     let mut child = Cmd::new(program).env("NOTIFY_SOCKET", &path).spawn()?;
     let deadline = Deadline::after(Some(limit));
     let mut message = [0; 4096];
