@@ -358,9 +358,9 @@ impl Accounts {
         }
         let exists = self.user(&wish.name).is_some();
         if exists {
-            self.change_user(wish)?
+            self.change_user(wish)?;
         } else {
-            self.add_user(wish, day)?
+            self.add_user(wish, day)?;
         }
         if !wish.groups.is_empty() {
             self.set_groups(&wish.name, &wish.groups)?;
@@ -441,9 +441,9 @@ impl Accounts {
                 continue;
             }
             if want {
-                list.push(user.to_owned())
+                list.push(user.to_owned());
             } else {
-                list.retain(|m| m != user)
+                list.retain(|m| m != user);
             }
             set_field(line, 3, &list.join(","));
             let name = field(line, 0).to_owned();

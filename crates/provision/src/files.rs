@@ -241,7 +241,7 @@ fn units(config: &Config, origins: &Origins, problems: &mut Vec<Problem>, steps:
         unit_files(unit, &name, &origin, i, origins, problems, steps);
         let mut state = |state| {
             states
-                .push(Step { origin: origin.clone(), action: Action::SetUnit { name: name.clone(), state } })
+                .push(Step { origin: origin.clone(), action: Action::SetUnit { name: name.clone(), state } });
         };
         match unit.mask.as_ref().map(|m| m.value) {
             Some(true) => state(UnitState::Masked),

@@ -272,12 +272,12 @@ impl Loader<'_> {
         self.network = network(self.context, &config, self.network.online, None)?;
         self.network.deadline = before.deadline;
         self.certificates(&config)?;
-        let result = self.resolve_inside(config, depth);
+        let result = self.resolve_inside(&config, depth);
         self.network = before;
         result
     }
 
-    fn resolve_inside(&mut self, config: Config, depth: u32) -> Result<Config> {
+    fn resolve_inside(&mut self, config: &Config, depth: u32) -> Result<Config> {
         let replace = &config.ignition.config.replace;
         if !text(&replace.source).is_empty() {
             let resource = replace.clone();

@@ -35,6 +35,16 @@ struct Journal {
     /// Units that the config disables and that were enabled.
     #[serde(default)]
     enabled: BTreeSet<String>,
+    /// passwd, shadow, group, gshadow: ids are given out from these again, so that a rerun gives the same.
+    #[serde(default)]
+    accounts: Option<[String; 4]>,
+}
+
+impl Journal {
+    fn accounts(&self) -> Accounts {
+        let [passwd, shadow, group, gshadow] = self.accounts.clone().unwrap_or_default();
+        Accounts::parse(&passwd, &shadow, &group, &gshadow)
+    }
 }
 
 struct Files<'a> {
@@ -53,7 +63,7 @@ pub(super) fn run(context: &Context, config: &Config, side: &Sidecar, config_sha
     let root = Root::open(&context.flags.root).map_err(|e| fail("root")(&e))?;
     let (journal, rerun) = journal(&root, config, &side.origins, config_sha256, context.flags.dry_run)?;
     let facts =
-        Facts { accounts: Some(users::read(&root)?), nodes: journal.nodes.clone(), ..Facts::default() };
+        Facts { accounts: Some(journal.accounts()), nodes: journal.nodes.clone(), ..Facts::default() };
     let plan =
         plan(Stage::Files, config, &side.origins, &facts).map_err(|p| Box::new(Failure::problems(&p)))?;
     if context.flags.dry_run {
@@ -61,7 +71,8 @@ pub(super) fn run(context: &Context, config: &Config, side: &Sidecar, config_sha
         return Ok(());
     }
     let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() / 86_400);
-    let done = users::perform(context, &root, &plan.steps, u32::try_from(day).unwrap_or(0))?;
+    let done =
+        users::perform(context, &root, &plan.steps, journal.accounts(), u32::try_from(day).unwrap_or(0))?;
     let network = config::network(context, config, true, None)?;
     let mut files = Files {
         context,
@@ -117,6 +128,9 @@ fn journal(
         }
     }
     sha.clone_into(&mut journal.config_sha256);
+    if journal.accounts.is_none() {
+        journal.accounts = Some(users::read(root)?.render());
+    }
     // A plan without facts names every path.
     let steps = plan(Stage::Files, config, origins, &Facts::default())
         .map_err(|p| Box::new(Failure::problems(&p)))?

@@ -58,11 +58,8 @@ pub(super) fn umount(context: &Context) -> Result<()> {
     }
     let mut state = context.state()?;
     let root = Root::open(&context.flags.root).map_err(|e| fail("root")(&e))?;
-    let record = match state.record.take() {
-        Some(record) => record,
-        // Without a files stage nothing is half done and nothing may be called finished.
-        None => return unmount_all(context, &root, &state.mounts),
-    };
+    // Without a files stage nothing is half done and nothing may be called finished.
+    let Some(record) = state.record.take() else { return unmount_all(context, &root, &state.mounts) };
     root.sync(Path::new("/")).map_err(|e| fail("flush")(&e))?;
     let text = Record { finished: true, ..record }.to_json();
     let covered = state.mounts.iter().any(|m| Path::new(PATH).starts_with(m));

@@ -66,9 +66,18 @@ pub(super) struct Done {
     pub(super) accounts: Accounts,
 }
 
-/// Does the account steps. `day`: days since 1970-01-01, for the shadow file.
-pub(super) fn perform(context: &Context, root: &Root, steps: &[Step], day: u32) -> Result<Done> {
-    let mut done = Done { accounts: read(root)?, ..Done::default() };
+/// Does the account steps, from the accounts as they were before provisioning began. `day`: days since 1970-01-01,
+/// for the shadow file.
+pub(super) fn perform(
+    context: &Context,
+    root: &Root,
+    steps: &[Step],
+    before: Accounts,
+    day: u32,
+) -> Result<Done> {
+    // The four files cannot change in one go: an interrupted run is undone, then done again.
+    write(root, &read(root)?, &before)?;
+    let mut done = Done { accounts: before, ..Done::default() };
     // Accounts are all written before any home is made: a home's owner must not be a number nobody has.
     for step in steps {
         account(context, root, step, day, &mut done).map_err(|f| Box::new(f.step(step)))?;
@@ -290,12 +299,12 @@ fn home_and_keys(root: &Root, change: &UserChange, accounts: &Accounts) -> Resul
         if !part.is_empty() {
             dir = dir.join(part);
         }
-        for made in
-            root.mkdir_all(&dir, if i == 0 { 0o755 } else { 0o700 }).map_err(|e| fail("passwd")(&e))?
-        {
-            if i > 0 || made == dir {
-                root.set_meta(&made, own(0o700)).map_err(|e| fail("passwd")(&e))?;
-            }
+        let made =
+            root.mkdir_all(&dir, if i == 0 { 0o755 } else { 0o700 }).map_err(|e| fail("passwd")(&e))?;
+        let entry = root.entry(&dir).map_err(|e| fail("passwd")(&e))?;
+        // Also when it was there: an interrupted run may have made it.
+        if made.contains(&dir) || i > 0 && entry.is_some_and(|e| e.kind == Kind::Directory) {
+            root.set_meta(&dir, own(0o700)).map_err(|e| fail("passwd")(&e))?;
         }
     }
     let text: String = change.ssh_keys.iter().flat_map(|k| [k.as_str(), "\n"]).collect();
