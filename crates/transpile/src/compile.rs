@@ -161,7 +161,7 @@ fn read(input: Input, options: &Options<'_>, sources: &mut Sources, reports: &mu
     let language = match detect::language(&root) {
         Ok(language) => language,
         Err(report) => {
-            reports.push(report);
+            reports.push(*report);
             return None;
         }
     };
@@ -301,12 +301,12 @@ fn path_of(root: &Node, span: Span) -> Option<String> {
 
 /// The element that holds a place. Elements stand in the order of the text, but for those that came
 /// through an alias or a merge key; those are looked for only where there are few.
-fn nearest<'a, T>(
-    list: &'a [T],
+fn nearest<T>(
+    list: &[T],
     start: usize,
     starts: impl Fn(&T) -> usize,
     holds: impl Fn(&T) -> bool,
-) -> Option<&'a T> {
+) -> Option<&T> {
     const FEW: usize = 256;
     let after = list.partition_point(|element| starts(element) <= start);
     let sorted = after.checked_sub(1).and_then(|index| list.get(index)).filter(|element| holds(element));

@@ -84,7 +84,7 @@ pub fn is_ignition(text: &str) -> bool {
 }
 
 /// Which YAML language a tree is in, or what else it is.
-pub fn language(root: &Node) -> Result<Language, Report> {
+pub fn language(root: &Node) -> Result<Language, Box<Report>> {
     let has = |key: &str| root.entry(key);
     if let Some(entry) = has("kind").filter(|_| has("apiVersion").is_some()) {
         let kind = entry.value.text().map_or("", |text| &**text);
@@ -93,11 +93,11 @@ pub fn language(root: &Node) -> Result<Language, Report> {
             format!("this is a Kubernetes object of kind `{}`", kind.chars().take(40).collect::<String>()),
         )
         .at(entry.key_span);
-        return Err(if kind == "MachineConfig" {
+        return Err(Box::new(if kind == "MachineConfig" {
             report.hint("give the Ignition config below `spec.config` alone, as JSON")
         } else {
             report.hint("put it into a file under `storage.files`")
-        });
+        }));
     }
     if has("variant").is_some() {
         return Ok(Language::Butane);
@@ -108,26 +108,32 @@ pub fn language(root: &Node) -> Result<Language, Report> {
             .iter()
             .find_map(|key| has(key))
     {
-        return Err(Report::error(
-            codes::LANGUAGE,
-            format!("`{}` belongs to cloud-config, which cannot be used here", entry.key),
-        )
-        .at(entry.key_span)
-        .hint("translate it to a Container Linux Config or to Butane"));
+        return Err(Box::new(
+            Report::error(
+                codes::LANGUAGE,
+                format!("`{}` belongs to cloud-config, which cannot be used here", entry.key),
+            )
+            .at(entry.key_span)
+            .hint("translate it to a Container Linux Config or to Butane"),
+        ));
     }
     let version = root.get("ignition").and_then(|node| node.entry("version"));
     if let Some(entry) = version {
-        return Err(Report::error(codes::LANGUAGE, "this is an Ignition config written as YAML")
-            .at(entry.key_span)
-            .path("$.ignition.version")
-            .hint("write it as JSON, or as Butane with `variant` and `version` at the top"));
+        return Err(Box::new(
+            Report::error(codes::LANGUAGE, "this is an Ignition config written as YAML")
+                .at(entry.key_span)
+                .path("$.ignition.version")
+                .hint("write it as JSON, or as Butane with `variant` and `version` at the top"),
+        ));
     }
     if let Some(entry) =
         has("version").filter(|entry| entry.value.text().is_some_and(|text| text.matches('.').count() == 2))
     {
-        return Err(Report::error(codes::LANGUAGE, "this looks like Butane without a `variant`")
-            .at(entry.key_span)
-            .hint("add `variant: flatcar`"));
+        return Err(Box::new(
+            Report::error(codes::LANGUAGE, "this looks like Butane without a `variant`")
+                .at(entry.key_span)
+                .hint("add `variant: flatcar`"),
+        ));
     }
     Ok(Language::Clc)
 }

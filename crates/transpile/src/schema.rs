@@ -143,7 +143,7 @@ pub fn check(node: &Node, ty: Ty, path: &KeyPath, how: &Check, reports: &mut Rep
                 reports.push(if quoted { report.hint("remove the quotes") } else { report });
             }
             Some(value) if value < 0 && matches!(ty, Ty::Uint) => {
-                reports.push(wrong("a whole number that is not negative"))
+                reports.push(wrong("a whole number that is not negative"));
             }
             Some(_) => {}
         },

@@ -3,6 +3,8 @@
 //! The cases are found in `WELLCAR_CASES`, else in `../shared/cases` beside the workspace. A checkout
 //! without them skips these tests with a printed line, unless `WELLCAR_REQUIRE_CASES=1`.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use base64::Engine as _;
 use serde_json::Value;
 use std::io::Read as _;
@@ -275,12 +277,16 @@ fn butane_fcos_gives_what_butane_gives() {
 }
 
 /// Where our answer differs on purpose; docs/reference/compatibility.md says the same.
-const DELIBERATE: [(&str, &str); 6] = [
+const DELIBERATE: [(&str, &str); 7] = [
     ("butane-snippet-files", "a Butane snippet over a Container Linux Config is translated and merged"),
     ("clc-snippet", "a Container Linux Config over Butane is translated and merged"),
     ("docker-flags-twice", "flags of both are kept; the reference's first drop-in is lost at boot"),
     ("dup-yaml-key", "a key given twice is an error"),
     ("ignition-append-in-first-of-two", "`append` of the first snippet is kept; the reference loses it"),
+    (
+        "three-snippets-mixed",
+        "a file at the path of a section's file is an error here, and refused at boot there",
+    ),
     ("version-too-new-12exp", "versions of one variant may be mixed"),
 ];
 

@@ -1,5 +1,7 @@
 //! `wellcar config` as a user meets it: what goes where, exit codes, files.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

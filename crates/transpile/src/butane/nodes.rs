@@ -100,7 +100,7 @@ impl Butane<'_> {
                     return;
                 }
                 self.fill(out, "links", path, tree, span, |_, node| {
-                    set(node, "target", string(target.as_str(), span))
+                    set(node, "target", string(target.as_str(), span));
                 });
             }
             TreeKind::Other => {

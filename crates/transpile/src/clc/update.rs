@@ -6,6 +6,9 @@ use crate::out::{From, Object, number, string};
 use ignition::json::Value;
 use report::{Report, codes};
 
+/// Where the file is.
+const PATH: &str = "/etc/coreos/update.conf";
+
 /// Keys of `update` with their variables, after the group.
 const UPDATE: [(&str, &str); 5] = [
     ("server", "SERVER"),
@@ -52,6 +55,7 @@ impl Clc<'_> {
             return None;
         }
         let span = if update.exists() { update.span() } else { locksmith.span() };
+        self.check_raw_file(config, span);
         let mut contents = Object::new();
         contents.put("source", string(escaped(text.as_bytes()), span));
         contents.put("verification", Object::new().finish(span));
@@ -59,8 +63,28 @@ impl Clc<'_> {
         out.put("contents", contents.finish(span));
         out.put("filesystem", string("root", span));
         out.put("mode", number(0o644, span));
-        out.put("path", string("/etc/coreos/update.conf", span));
+        out.put("path", string(PATH, span));
         Some(out.finish(span))
+    }
+
+    /// A file of the user at the same path: `ct` writes both, and the machine refuses to boot.
+    fn check_raw_file(&mut self, config: From<'_>, span: report::Span) {
+        let raw = config.object("storage").items("files").iter().find(|node| {
+            let file = From::new(Some(node));
+            file.text("path").is_some_and(|(path, _)| path == PATH)
+                && file.text("filesystem").is_none_or(|(name, _)| name == "root")
+        });
+        if let Some(raw) = raw.filter(|_| !self.exact) {
+            self.reports.push(
+                Report::error(
+                    codes::DUPLICATE_ENTRY,
+                    format!("`{PATH}` is also what `update` and `locksmith` write"),
+                )
+                .at(raw.span)
+                .related(span, "written from here")
+                .hint("keep either the sections or the file"),
+            );
+        }
     }
 
     fn check_update(&mut self, update: From<'_>) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// an error, which `reports` then holds, leaves nothing to go on with.
 pub fn read(source: SourceId, text: &str, limits: &Limits, reports: &mut Reports) -> Option<Node> {
     if let Err(report) = check_text(source, text, limits) {
-        reports.push(report);
+        reports.push(*report);
         return None;
     }
     let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -73,13 +73,15 @@ pub fn read(source: SourceId, text: &str, limits: &Limits, reports: &mut Reports
 }
 
 /// What must hold for the text as a whole.
-fn check_text(source: SourceId, text: &str, limits: &Limits) -> Result<(), Report> {
+fn check_text(source: SourceId, text: &str, limits: &Limits) -> Step {
     if text.len() > limits.bytes {
-        return Err(Report::error(
-            codes::TOO_LARGE,
-            format!("the text is {} bytes long, more than the limit of {}", text.len(), limits.bytes),
-        )
-        .at(Span::new(source, 0, 0)));
+        return Err(Box::new(
+            Report::error(
+                codes::TOO_LARGE,
+                format!("the text is {} bytes long, more than the limit of {}", text.len(), limits.bytes),
+            )
+            .at(Span::new(source, 0, 0)),
+        ));
     }
     let bad =
         text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}'));
@@ -92,11 +94,11 @@ fn check_text(source: SourceId, text: &str, limits: &Limits) -> Result<(), Repor
         let report =
             Report::error(codes::SYNTAX, format!("the text holds {name}, which YAML does not allow"))
                 .at(Span::new(source, at, at + c.len_utf8()));
-        return Err(if c == '\0' {
+        return Err(Box::new(if c == '\0' {
             report.hint("is this a text file, and is it UTF-8?")
         } else {
             report.hint("write it as an escape inside double quotes")
-        });
+        }));
     }
     Ok(())
 }

@@ -156,7 +156,6 @@ fn compile_source(source: &Source) -> Result<Outcome, Failure> {
 ///
 /// # Errors
 /// A file cannot be read, or the config is invalid (then its reports were printed).
-#[cfg_attr(not(test), expect(dead_code, reason = "for `wellcar run`"))]
 pub fn compile_files(
     config: Option<&Path>,
     snippets: &[PathBuf],
