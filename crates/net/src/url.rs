@@ -46,9 +46,10 @@ pub enum UrlError {
 /// A URL of one of the schemes of [`Scheme`]. Its `Display` hides a password.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
-    text: String,
-    scheme_length: usize,
-    authority_end: usize,
+    text: Box<str>,
+    // Lengths fit, as a URL has at most MAX_LENGTH bytes.
+    scheme_length: u16,
+    authority_end: u16,
 }
 
 impl Url {
@@ -77,10 +78,11 @@ impl Url {
             _ => return Err(UrlError::Scheme(short())),
         }
         let rest = rest.split('#').next().unwrap_or_default();
+        let short_length = |length: usize| u16::try_from(length).map_err(|_| UrlError::Characters(short()));
         Ok(Self {
-            text: format!("{scheme}://{rest}"),
-            scheme_length: scheme.len(),
-            authority_end: scheme.len() + 3 + authority.len(),
+            text: format!("{scheme}://{rest}").into(),
+            scheme_length: short_length(scheme.len())?,
+            authority_end: short_length(scheme.len() + 3 + authority.len())?,
         })
     }
 
@@ -100,7 +102,10 @@ impl Url {
 
     /// Host and port without user information; empty for a file.
     pub fn authority(&self) -> &str {
-        let authority = self.text.get(self.scheme_length + 3..self.authority_end).unwrap_or_default();
+        let authority = self
+            .text
+            .get(usize::from(self.scheme_length) + 3..usize::from(self.authority_end))
+            .unwrap_or_default();
         authority.rsplit_once('@').map_or(authority, |(_, host)| host)
     }
 
@@ -115,7 +120,7 @@ impl Url {
 
     /// Path and query, starting with `/`.
     pub fn path(&self) -> &str {
-        match self.text.get(self.authority_end..) {
+        match self.text.get(usize::from(self.authority_end)..) {
             None | Some("") => "/",
             Some(path) => path,
         }
@@ -128,7 +133,7 @@ impl Url {
 
     /// The target of a redirect found here (RFC 3986 section 5, without dot segments).
     pub fn redirect(&self, location: &str) -> Result<Self, UrlError> {
-        let prefix = |end: usize| self.text.get(..end).unwrap_or_default();
+        let prefix = |end: u16| self.text.get(..usize::from(end)).unwrap_or_default();
         if location.contains("://") {
             Self::parse(location)
         } else if let Some(rest) = location.strip_prefix("//") {

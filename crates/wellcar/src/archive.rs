@@ -16,6 +16,9 @@ use trust::{Digest, Keyring, KeyringError, Release, ReleaseCheck, ReleaseError, 
 /// The most bytes of one package index before and after decompression.
 const MAX_INDEX: u64 = 1 << 30;
 
+/// What to do about an archive that is not what it should be.
+const OTHER: &str = "this is not the archive it should be: try another `--mirror` and `--security-mirror`";
+
 /// Reads a file of `os/` by its path below it.
 pub type ReadOs<'a> = &'a dyn Fn(&str) -> io::Result<Vec<u8>>;
 
@@ -68,7 +71,7 @@ pub enum ArchiveError {
         url: Url,
         /// Why.
         #[source]
-        source: ReleaseError,
+        source: Box<ReleaseError>,
     },
     /// The Release file is of another origin than the one that is pinned.
     #[error("failed to accept suite `{suite}` of `{url}`: expected origin `{expected}`, found `{found}`")]
@@ -97,7 +100,7 @@ pub enum ArchiveError {
         suite: String,
         /// Why.
         #[source]
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The index cannot be read from the cache.
     #[error("failed to read the package index of suite `{suite}`")]
@@ -135,14 +138,13 @@ impl ArchiveError {
     /// What the user can do, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Release { source: ReleaseError::Stale { .. }, .. } | Self::Older { .. } => Some(
+            Self::Release { source, .. } if !matches!(**source, ReleaseError::Stale { .. }) => Some(OTHER.into()),
+            Self::Release { .. } | Self::Older { .. } => Some(
                 "the mirror is not kept up to date, or somebody holds updates back: try another `--mirror` and \
                  `--security-mirror`; `--allow-stale` takes it as it is"
                     .into(),
             ),
-            Self::Release { .. } | Self::Origin { .. } => Some(
-                "this is not the archive it should be: try another `--mirror` and `--security-mirror`".into(),
-            ),
+            Self::Origin { .. } => Some(OTHER.into()),
             Self::Fetch { source, .. } if source.is_missing() => {
                 Some("a mirror's URL is the folder that holds `dists` and `pool`".into())
             }
@@ -201,7 +203,7 @@ impl Reading<'_> {
             let paths = self
                 .store
                 .fetch(std::slice::from_ref(wanted), &format!("index of {}", suite.name), self.ui)
-                .map_err(|source| ArchiveError::Index { suite: name(), source })?;
+                .map_err(|source| ArchiveError::Index { suite: name(), source: Box::new(source) })?;
             let mut packages = Vec::new();
             for path in paths {
                 let bytes =
@@ -289,7 +291,7 @@ impl Reading<'_> {
         };
         let refused = |at: Url| {
             let suite = suite.name.clone();
-            move |source| ArchiveError::Release { suite, url: at, source }
+            move |source| ArchiveError::Release { suite, url: at, source: Box::new(source) }
         };
         let inrelease = url("InRelease")?;
         match fetch(&inrelease) {

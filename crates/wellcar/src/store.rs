@@ -83,7 +83,7 @@ pub enum StoreError {
         /// Bytes found.
         found_size: u64,
         /// SHA-256 found.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// Pinned packages are no longer on the mirror.
     #[error("failed to fetch {} of the pinned packages: the mirror has them no more: {}", .names.len(), quoted(.names))]
@@ -364,7 +364,7 @@ impl Store {
                 size: wanted.size,
                 expected: wanted.sha256,
                 found_size: partial.length,
-                found,
+                found: Box::new(found),
             });
         }
         partial.file.sync_all().map_err(|source| io_error("sync", &partial_path, source))?;
@@ -385,7 +385,7 @@ impl Store {
                 Err(FetchError::Sink { source, .. }) => return Err(io_error("write", path, source)),
                 Err(FetchError::TooLarge { .. }) => {
                     let found_size = partial.length.max(wanted.size + 1);
-                    let found = digest(partial.hash.clone());
+                    let found = Box::new(digest(partial.hash.clone()));
                     let _ = partial.restart();
                     return Err(StoreError::Mismatch {
                         name: wanted.name.clone(),

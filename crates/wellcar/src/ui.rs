@@ -99,5 +99,5 @@ impl Drop for Transfer {
 
 /// Bytes as a number for people: `12.3 MiB`.
 pub fn mebibytes(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
