@@ -39,9 +39,9 @@ fn report_on_the_console(machine: &TestMachine) -> Result<()> {
     // The report's last line says what happens next.
     console.wait_for("The machine restarts", Mark::START, Deadline::seconds(60))?;
     let text = console.text(Mark::START);
-    let report = text.split("provisioning failed").nth(1).unwrap_or_default();
+    let report = text.split_once("provisioning failed").map(|(_, report)| report).unwrap_or_default();
     ensure!(report.contains("$.storage.files.0.path"), "no key path in the report:\n{report}");
-    ensure!(report.contains("5:"), "no line in the report:\n{report}");
+    ensure!(report.contains("config:5:"), "no line in the report:\n{report}");
     ensure!(report.contains("etc/hostname"), "the text is not shown:\n{report}");
     Ok(())
 }

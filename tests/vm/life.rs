@@ -42,7 +42,7 @@ fn second_boot(machine: &TestMachine) -> Result<()> {
     let after = machine.ok(facts)?;
     ensure!(before == after, "expected\n{before}\nfound\n{after}");
     let console = machine.machine.console().text(mark);
-    ensure!(!console.contains("wellcar: provision"), "it was provisioned again:\n{console}");
+    ensure!(!console.contains("wellcar: first boot"), "it was provisioned again:\n{console}");
     Ok(())
 }
 

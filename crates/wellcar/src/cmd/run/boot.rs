@@ -15,13 +15,16 @@ const REPORT_SILENCE: Duration = Duration::from_secs(3);
 /// The most lines of a report or of a console's end that are shown.
 const SHOWN: usize = 60;
 
+/// Before what stage 1 says on the console.
+const STAGE1: &str = "wellcar: ";
+/// The beginning of a failure's message of stage 1. The kernel's log may have shown it before.
+const MESSAGE: &str = "*** Wellcar";
+
 /// Steps of a boot, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Loader,
     Kernel,
-    Stage1,
-    Provisioning,
     Systemd,
     Login,
 }
@@ -31,8 +34,6 @@ impl Step {
         match self {
             Self::Loader => "the firmware found the boot loader",
             Self::Kernel => "the kernel starts",
-            Self::Stage1 => "stage 1 looks for /usr",
-            Self::Provisioning => "first boot: provisioning from the config",
             Self::Systemd => "systemd starts the units",
             Self::Login => "the console asks for a login",
         }
@@ -45,10 +46,6 @@ impl Step {
             Some(Self::Loader)
         } else if has("EFI stub: ") || has("Linux version ") {
             Some(Self::Kernel)
-        } else if has("wellcar: ") && has("provision") {
-            Some(Self::Provisioning)
-        } else if has("wellcar: ") {
-            Some(Self::Stage1)
         } else if has("Welcome to ") || has("running in system mode") {
             Some(Self::Systemd)
         } else if line.trim_end().ends_with(" login:") {
@@ -117,6 +114,10 @@ pub fn until_ssh(machine: &Machine, port: u16, limit: Duration, ui: Ui) -> Resul
                 say(step.text());
                 reached = Some(step);
             }
+            // Stage 1 tells what it does in lines of its own.
+            if let Some(text) = line.strip_prefix(STAGE1) {
+                say(text);
+            }
             if let Some(Trouble::FailedUnit(unit)) = vm::console::judge(line) {
                 say(&format!("warning: {unit}"));
             }
@@ -155,7 +156,10 @@ fn report(console: &Console, trouble: &Trouble) -> String {
     let boots = console.boots();
     while let Some(line) = console.next_line(&mut mark, Deadline::after(REPORT_SILENCE)) {
         let is_start = vm::console::judge(&line).as_ref() == Some(trouble);
-        if is_start || !lines.is_empty() {
+        if line.starts_with(MESSAGE) {
+            lines.clear();
+            lines.push(line);
+        } else if is_start || !lines.is_empty() {
             lines.push(line);
         }
         if lines.len() >= SHOWN || console.boots() > boots {
@@ -188,8 +192,6 @@ mod tests {
             ("BdsDxe: starting Boot0001 \"UEFI Misc Device\" from PciRoot(0x0)", Some(Step::Loader)),
             ("EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path", Some(Step::Kernel)),
             ("[    0.000000] Linux version 6.12.0 (x)", Some(Step::Kernel)),
-            ("[    1.2] wellcar: /usr is slot A", Some(Step::Stage1)),
-            ("[    1.3] wellcar: first boot: provisioning", Some(Step::Provisioning)),
             ("Welcome to Wellcar 2026.11.1!", Some(Step::Systemd)),
             ("localhost login: ", Some(Step::Login)),
             ("[  OK  ] Started x", None),
