@@ -22,7 +22,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vm::{
-    Accelerator, Boot, Cache, Deadline, Disk, Forward, ImageFormat, Machine, MachineSpec, Mebibytes, SshClient,
+    Accelerator, Boot, Cache, Deadline, Disk, Forward, ImageFormat, Machine, MachineSpec, Mebibytes,
+    SshClient,
 };
 
 /// How long a small guest may take to prove that KVM works: it needs some milliseconds.
@@ -150,7 +151,9 @@ fn finish(args: &Args, machine: Machine, state: State, client: &SshClient, ui: U
         return print(&lines);
     }
     if args.console || !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        lines.push("The machine runs until it powers off, or until this command is stopped (Ctrl-C).".to_owned());
+        lines.push(
+            "The machine runs until it powers off, or until this command is stopped (Ctrl-C).".to_owned(),
+        );
         print(&lines)?;
         while !machine.console().wait_closed(Deadline::seconds(3600)) {}
         ui.say("the machine has ended");

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, mebibytes) in [("2G", 2048), ("2048", 2048), ("512M", 512), ("65536k", 64), ("1GiB", 1024)] {
+        for (text, mebibytes) in [("2G", 2048), ("2048", 2048), ("512M", 512), ("65536k", 64), ("1GiB", 1024)]
+        {
             assert_eq!(Size::parse(text).map(Size::mebibytes), Ok(mebibytes), "{text}");
         }
         for text in ["", "G", "1", "2X", "-1G", "99999999999T", "1.5G", "1é"] {

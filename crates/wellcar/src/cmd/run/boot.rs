@@ -72,14 +72,15 @@ impl BootFailure {
     #[expect(clippy::print_stderr, reason = "the guest's report goes to the operator's terminal as it is")]
     pub fn into_failure(self, log: Option<&Path>) -> Failure {
         let (shown, error) = match self {
-            Self::Guest { trouble, report } => (report, anyhow::anyhow!("failed to boot the machine: {trouble}")),
+            Self::Guest { trouble, report } => {
+                (report, anyhow::anyhow!("failed to boot the machine: {trouble}"))
+            }
             Self::Ended { tail } => {
                 (tail, anyhow::anyhow!("failed to boot the machine: it ended before SSH answered"))
             }
-            Self::Silent { allowed, tail } => (
-                tail,
-                anyhow::anyhow!("failed to reach SSH on the machine within {} s", allowed.as_secs()),
-            ),
+            Self::Silent { allowed, tail } => {
+                (tail, anyhow::anyhow!("failed to reach SSH on the machine within {} s", allowed.as_secs()))
+            }
         };
         eprintln!("--- the machine's console ---");
         for line in shown.lines() {

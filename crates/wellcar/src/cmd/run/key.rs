@@ -114,8 +114,11 @@ mod tests {
     fn a_fresh_key_is_one_that_ssh_reads() {
         let dir = tempfile::tempdir().unwrap();
         let (path, public) = ephemeral(dir.path()).unwrap();
-        assert!(public.starts_with("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI") && public.ends_with(" wellcar-run"));
-        let Some(tool) = sys::process::find_program("ssh-keygen", &std::env::var_os("PATH").unwrap_or_default())
+        assert!(
+            public.starts_with("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI") && public.ends_with(" wellcar-run")
+        );
+        let Some(tool) =
+            sys::process::find_program("ssh-keygen", &std::env::var_os("PATH").unwrap_or_default())
         else {
             assert!(std::env::var_os("WELLCAR_REQUIRE_ORACLES").is_none(), "no ssh-keygen");
             println!("skipped: no ssh-keygen");

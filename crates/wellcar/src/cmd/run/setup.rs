@@ -77,8 +77,11 @@ fn beside(image: &Path) -> Result<PathBuf, Failure> {
     }
     let dir = image.parent().unwrap_or(Path::new("."));
     let entries = std::fs::read_dir(dir).with_context(|| format!("failed to read `{}`", dir.display()))?;
-    let mut found: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension() == Some("efi".as_ref())).collect();
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension() == Some("efi".as_ref()))
+        .collect();
     match (found.pop(), found.pop()) {
         (Some(uki), None) => Ok(uki),
         (first, _) => {

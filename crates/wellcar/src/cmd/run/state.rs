@@ -62,7 +62,8 @@ fn sweep(parent: &Path) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let owner = fs::read_to_string(entry.path().join(OWNER)).ok().and_then(|text| text.parse::<u32>().ok());
+        let owner =
+            fs::read_to_string(entry.path().join(OWNER)).ok().and_then(|text| text.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
