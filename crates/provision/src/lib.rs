@@ -13,6 +13,7 @@ pub mod base;
 mod disks;
 mod facts;
 mod files;
+pub mod fuzz;
 pub mod install;
 mod origin;
 mod plan;

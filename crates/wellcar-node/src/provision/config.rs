@@ -147,12 +147,12 @@ impl Loader<'_> {
         for path in self.base_files()? {
             let bytes = self.read(&path)?.unwrap_or_default();
             let base = self.parse(&path.display().to_string(), &bytes)?;
-            let base = self.resolve(base, 0)?;
+            let base = self.resolve(&base, 0)?;
             config = ignition::merge(config, base);
         }
         if let Some((name, bytes)) = self.user_config()? {
             let user = self.parse(&name, &bytes)?;
-            let user = self.resolve(user, 0)?;
+            let user = self.resolve(&user, 0)?;
             config = ignition::merge(config, user);
         }
         config.ignition.version = Some(report::Spanned::bare(Version::NEWEST.as_str().to_owned()));
@@ -256,7 +256,7 @@ impl Loader<'_> {
     }
 
     /// Fetches what a config refers to and lays it over the config, depth first, in order.
-    fn resolve(&mut self, config: Config, depth: u32) -> Result<Config> {
+    fn resolve(&mut self, config: &Config, depth: u32) -> Result<Config> {
         if depth > MAX_DEPTH {
             return Err(Box::new(
                 Failure::new(
@@ -269,10 +269,10 @@ impl Loader<'_> {
             ));
         }
         let before = self.network.clone();
-        self.network = network(self.context, &config, self.network.online, None)?;
+        self.network = network(self.context, config, self.network.online, None)?;
         self.network.deadline = before.deadline;
-        self.certificates(&config)?;
-        let result = self.resolve_inside(&config, depth);
+        self.certificates(config)?;
+        let result = self.resolve_inside(config, depth);
         self.network = before;
         result
     }
@@ -282,7 +282,7 @@ impl Loader<'_> {
         if !text(&replace.source).is_empty() {
             let resource = replace.clone();
             let other = self.referenced(&resource, "$.ignition.config.replace")?;
-            return self.resolve(other, depth + 1);
+            return self.resolve(&other, depth + 1);
         }
         let mut merged = config.clone();
         for (i, resource) in config.ignition.config.merge.iter().enumerate() {
@@ -290,7 +290,7 @@ impl Loader<'_> {
                 continue;
             }
             let child = self.referenced(resource, &format!("$.ignition.config.merge.{i}"))?;
-            let child = self.resolve(child, depth + 1)?;
+            let child = self.resolve(&child, depth + 1)?;
             merged = ignition::merge(merged, child);
         }
         Ok(merged)
