@@ -49,6 +49,9 @@ pub static VARIANTS: [Variant; 12] = [
 /// Variants that Butane has and that mean nothing here.
 const OTHER_VARIANTS: [&str; 4] = ["openshift", "r4e", "fiot", "rhcos"];
 
+/// Keys that only the variant `fcos` has.
+const FEDORA_KEYS: [&str; 2] = ["boot_device", "grub"];
+
 /// Reads `variant` and `version`; what is wrong with them is reported.
 pub fn variant_of(root: &Node, reports: &mut Reports) -> Option<&'static Variant> {
     let from = From::new(Some(root));
@@ -94,7 +97,21 @@ pub fn variant_of(root: &Node, reports: &mut Reports) -> Option<&'static Variant
 /// Checks one file against the tables, before files are merged.
 pub fn check_file(root: &Node, variant: &Variant, lax: bool, reports: &mut Reports) {
     let how = Check { lax, version: variant.base, foreign: schema::FOREIGN };
-    // Fedora CoreOS's own keys are known by name only, so that they are not taken for slips.
+    let (own, rest): (Vec<Entry>, Vec<Entry>) = root
+        .entries()
+        .iter()
+        .cloned()
+        .partition(|entry| variant.name == "fcos" && FEDORA_KEYS.contains(&&*entry.key));
+    for entry in own.iter().filter(|entry| !entry.value.is_null()) {
+        // Even a lax reader must not drop what Butane would have used.
+        let hint = schema::FOREIGN.iter().find(|(key, _)| *key == &*entry.key).map_or("", |(_, hint)| hint);
+        let message = format!("`{}` describes a Fedora CoreOS machine", entry.key);
+        reports.push(Report::error(codes::LANGUAGE, message).at(entry.key_span).hint(hint));
+    }
+    let root = &Node {
+        span: root.span,
+        kind: if own.is_empty() { root.kind.clone() } else { Kind::Map(rest.into()) },
+    };
     check(root, Ty::Obj(&schema::CONFIG), &KeyPath::root(), &how, reports);
 }
 
