@@ -127,6 +127,14 @@ impl TestMachine {
         }
     }
 
+    /// Waits until the command channel answers.
+    ///
+    /// # Errors
+    /// When the console shows trouble, or the limit passed.
+    pub fn wait_answer(&self, limit: Duration) -> Result<()> {
+        self.run_watched("true", Deadline::after(limit)).map(drop)
+    }
+
     /// Runs a command as root; the console is watched while it runs.
     fn run_watched(&self, command: &str, deadline: Deadline) -> Result<Output> {
         let console = self.machine.console();
