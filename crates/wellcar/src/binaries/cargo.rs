@@ -4,6 +4,7 @@
 use super::{BinariesContext, BinariesError, file_error, sources};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use sys::process::Cmd;
@@ -90,6 +91,18 @@ impl Toolchain {
         Ok(Self { version, workspace: workspace.to_owned(), cargo_home, sysroot })
     }
 
+    /// Downloads the dependencies of the checkout: only then is it known which folders are to be remapped.
+    ///
+    /// # Errors
+    /// Cargo cannot be run, or the registry cannot be reached.
+    fn fetch(&self) -> Result<(), BinariesError> {
+        let cmd = clean("cargo")
+            .args(["fetch", "--locked", "--target", TARGET])
+            .cwd(&self.workspace)
+            .timeout(LIMIT);
+        cmd.run().map(drop).map_err(|source| BinariesError::Build { what: "the dependencies".into(), source })
+    }
+
     /// Runs one build.
     ///
     /// # Errors
@@ -120,10 +133,14 @@ impl Toolchain {
     /// Which folders are shown as what. Of two that fit, the compiler takes the later one.
     fn remaps(&self, target_dir: &Path) -> Vec<(PathBuf, String)> {
         let mut remaps = vec![(self.cargo_home.clone(), "/cargo".to_owned())];
-        let registry = self.cargo_home.join("registry/src");
-        let mut indexes: Vec<_> = fs::read_dir(registry).into_iter().flatten().flatten().collect();
+        // Cargo names a registry's folder by its URL, which a mirror changes. Sources may not be unpacked yet:
+        // the folders of what was downloaded have the same names.
+        let registry = self.cargo_home.join("registry");
+        let mut indexes: Vec<_> =
+            fs::read_dir(registry.join("cache")).into_iter().flatten().flatten().collect();
         indexes.sort_by_key(fs::DirEntry::file_name);
-        remaps.extend(indexes.into_iter().map(|index| (index.path(), "/cargo/registry".to_owned())));
+        let shown = |index: &fs::DirEntry| registry.join("src").join(index.file_name());
+        remaps.extend(indexes.iter().map(|index| (shown(index), "/cargo/registry".to_owned())));
         let commit =
             self.version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).unwrap_or("unknown");
         remaps.push((self.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{commit}")));
@@ -177,6 +194,7 @@ pub fn node_binaries(
     if init.is_file() && node.is_file() {
         return Ok((init, node));
     }
+    toolchain.fetch()?;
     let small = [
         ("profile.release.opt-level", "\"s\"".to_owned()),
         ("profile.release.lto", "\"fat\"".to_owned()),
@@ -237,6 +255,7 @@ pub fn keep(home: &Path, files: &[(&Path, &str)]) -> Result<(), BinariesError> {
     for (from, name) in files {
         let to = partial.path().join(name);
         fs::copy(from, &to).map_err(file_error("copy", from))?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).map_err(file_error("copy", from))?;
         fs::File::open(&to).and_then(|file| file.sync_all()).map_err(file_error("flush", &to))?;
     }
     let partial = partial.keep();
@@ -265,10 +284,13 @@ mod tests {
 
     #[test]
     fn what_is_more_exact_is_remapped_later() {
-        let toolchain = Toolchain::for_tests(Path::new("/home/u/.cargo"));
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("registry/cache/mirror-1")).unwrap();
+        let toolchain = Toolchain::for_tests(home.path());
         let remaps = toolchain.remaps(Path::new("/home/u/wellcar/cache/build"));
         let to: Vec<_> = remaps.iter().map(|(_, to)| to.as_str()).collect();
-        assert_eq!(to, ["/cargo", "/rustc/abc", "/wellcar", "/target"]);
+        assert_eq!(remaps[1].0, home.path().join("registry/src/mirror-1"));
+        assert_eq!(to, ["/cargo", "/cargo/registry", "/rustc/abc", "/wellcar", "/target"]);
         assert_eq!(remap("-x=", Path::new("/a"), "/b"), "-x=/a=/b");
     }
 
