@@ -269,7 +269,7 @@ impl Tools {
                     tools.firmware = tools.firmware.or(firmware);
                     command
                 }
-                None => tools.from_packages(tool, context)?,
+                None => tools.packaged(tool, context)?,
             };
             command.env.extend(tool.env().iter().map(|(name, value)| (name.into(), value.into())));
             tools.commands.push((tool, command));
@@ -291,7 +291,7 @@ impl Tools {
     }
 
     /// A tool from its closure.
-    fn from_packages(&mut self, tool: Tool, context: &ToolContext<'_>) -> Result<ToolCommand, ToolError> {
+    fn packaged(&mut self, tool: Tool, context: &ToolContext<'_>) -> Result<ToolCommand, ToolError> {
         let (closure, path) = tool.packaged();
         let root = Self::unpack(closure, context)?;
         let missing = |path: &str| ToolError::Incomplete { closure: closure.name(), path: path.to_owned() };
