@@ -4,10 +4,20 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "full")]
+mod check;
+#[cfg(feature = "full")]
 mod cli;
+#[cfg(feature = "full")]
+mod docker;
+#[cfg(feature = "full")]
+mod generator;
 mod init;
 #[cfg(feature = "full")]
 mod provision;
+#[cfg(feature = "full")]
+mod status;
+#[cfg(feature = "full")]
+mod sudo;
 
 use std::process::ExitCode;
 

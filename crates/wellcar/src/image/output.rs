@@ -3,6 +3,7 @@
 
 use super::identity;
 use anyhow::Context as _;
+use formats::{qcow2, vhd};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -91,7 +92,7 @@ pub struct PackageSize {
 /// Makes the disk's other forms from the raw one.
 pub fn convert(raw: &Path, to: &Path, format: Format, version: &str) -> anyhow::Result<()> {
     let make = || -> anyhow::Result<()> {
-        let mut from = File::open(raw)?;
+        let from = File::open(raw)?;
         let bytes = from.metadata()?.len();
         let out = File::options().read(true).write(true).create(true).truncate(true).open(to)?;
         match format {
@@ -107,10 +108,13 @@ pub fn convert(raw: &Path, to: &Path, format: Format, version: &str) -> anyhow::
                 encoder.finish()?.flush()?;
             }
             Format::Qcow2 => {
-                anyhow::bail!("qcow2");
+                let mut from = BufReader::with_capacity(1 << 20, from);
+                qcow2::write(&mut from, bytes, qcow2::Compression::None, &mut BufWriter::new(&out))?;
             }
             Format::Vhd => {
-                anyhow::bail!("vhd {version}");
+                let mut from = BufReader::with_capacity(1 << 20, from);
+                let uuid = identity::uuid(&[b"vhd", version.as_bytes()]);
+                vhd::write(&mut from, bytes, uuid, &mut BufWriter::new(&out))?;
             }
         }
         out.sync_all()?;

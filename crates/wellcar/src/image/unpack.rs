@@ -6,7 +6,7 @@ use compose::tree::{Content, Node};
 use formats::deb::{Deb, Kind, Limits};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -53,13 +53,13 @@ pub fn write(tree: &Tree, mkfs: &ToolCommand, path: &Path, epoch: u64, name: &st
 
 fn make_erofs(tree: &Tree, mkfs: &ToolCommand, path: &Path, epoch: u64, uuid: Uuid) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
+    // Without a source it reads the tar stream from its standard input.
     let mut child = mkfs
         .cmd()
         .args(["--quiet", "--tar=f", "--sort=none", "-b4096", "-Enoinline_data"])
         .arg(format!("-T{epoch}"))
         .arg(format!("-U{uuid}"))
         .arg(path)
-        .arg("/dev/stdin")
         .stdin_piped()
         .stdout_null()
         .spawn()?;

@@ -1,5 +1,6 @@
 //! `wellcar image`.
 pub mod build;
+pub mod inspect;
 pub mod lock;
 pub mod oracles;
 
@@ -12,6 +13,8 @@ pub enum Command {
     Lock(lock::Args),
     /// Build the image from the lock.
     Build(build::Args),
+    /// Say what an image is made of and what takes the space.
+    Inspect(inspect::Args),
     /// Make the tests' oracles (sgdisk, veritysetup, fsck.fat, …) callable from a folder, from pinned packages.
     #[command(hide = true)]
     Oracles(oracles::Args),
@@ -22,6 +25,7 @@ pub fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Lock(args) => lock::run(args),
         Command::Build(args) => build::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Oracles(args) => oracles::run(args),
     }
 }
