@@ -14,13 +14,17 @@
 
 mod child;
 mod error;
+mod identity;
 mod pump;
 
 pub use child::Child;
 pub use error::ProcessError;
+pub use identity::Identity;
 pub use std::process::ExitStatus;
 
-use std::ffi::{OsStr, OsString};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -78,11 +82,15 @@ enum Sink {
 #[must_use]
 pub struct Cmd {
     program: OsString,
+    arg0: Option<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
     env_clear: bool,
     cwd: Option<PathBuf>,
+    cwd_or_root: Option<PathBuf>,
     chroot: Option<PathBuf>,
+    identity: Option<identity::Prepared>,
+    terminal_session: bool,
     input: Input,
     stdout: Sink,
     stderr: Sink,
@@ -97,11 +105,15 @@ impl Cmd {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
+            arg0: None,
             args: Vec::new(),
             env: Vec::new(),
             env_clear: false,
             cwd: None,
+            cwd_or_root: None,
             chroot: None,
+            identity: None,
+            terminal_session: false,
             input: Input::Null,
             stdout: Sink::Inherit,
             stderr: Sink::Inherit,
@@ -290,13 +302,13 @@ impl Cmd {
         pump::run(child, &bytes, timeout, limit)
     }
 
-    /// Becomes the command: this process goes on as it, with its own streams. Returns only when that
-    /// fails.
-    #[must_use]
-    pub fn exec(self) -> ProcessError {
-        let line = self.command_line();
+    /// The standard library's form of it: program, arguments, environment.
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args);
+        if let Some(name) = &self.arg0 {
+            command.arg0(name);
+        }
         if self.env_clear {
             command.env_clear();
         }
@@ -306,7 +318,28 @@ impl Cmd {
                 None => command.env_remove(name),
             };
         }
-        prepare(&mut command, self.chroot, self.cwd, false);
+        command
+    }
+
+    /// What the child does besides. Inside a new root it starts in `/` unless told otherwise.
+    fn steps(&mut self) -> Steps {
+        let root = self.chroot.as_ref().map(|_| Path::new("/"));
+        Steps {
+            terminal_session: self.terminal_session,
+            chroot: self.chroot.as_deref().map(c_path),
+            identity: self.identity.take(),
+            cwd: self.cwd.as_deref().or(root).map(c_path),
+            cwd_or_root: self.cwd_or_root.as_deref().map(c_path),
+        }
+    }
+
+    /// Becomes the command: this process goes on as it, with its own streams. Returns only when that
+    /// fails.
+    #[must_use]
+    pub fn exec(mut self) -> ProcessError {
+        let line = self.command_line();
+        let mut command = self.command();
+        prepare(&mut command, self.steps(), false);
         ProcessError::Start { command: line, source: command.exec() }
     }
 
@@ -315,24 +348,16 @@ impl Cmd {
     ///
     /// # Errors
     /// When it cannot be started, or the bytes for its standard input do not fit in a pipe.
-    pub fn spawn(self) -> Result<Child, ProcessError> {
+    pub fn spawn(mut self) -> Result<Child, ProcessError> {
         let line = self.command_line();
         let own_group = self.own_group;
         let start = |source| ProcessError::Start { command: line.clone(), source };
-        let mut command = Command::new(&self.program);
-        command.args(&self.args);
-        if self.env_clear {
-            command.env_clear();
-        }
-        for (name, value) in &self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if own_group {
+        let mut command = self.command();
+        // A session is a group too, and one who leads a group cannot start a session.
+        if own_group && !self.terminal_session {
             command.process_group(0);
         }
+        let steps = self.steps();
         let mut bytes = Vec::new();
         command.stdin(match self.input {
             Input::Null => Stdio::null(),
@@ -346,7 +371,7 @@ impl Cmd {
         });
         command.stdout(stdio(self.stdout));
         command.stderr(stdio(self.stderr));
-        prepare(&mut command, self.chroot, self.cwd, self.die_with_parent);
+        prepare(&mut command, steps, self.die_with_parent);
         let child = command.spawn().map_err(start)?;
         let mut child = Child::new(child, line, own_group)?;
         if !bytes.is_empty() {
@@ -365,47 +390,69 @@ fn stdio(sink: Sink) -> Stdio {
     }
 }
 
-/// What happens in the child between fork and exec: a parent-death signal, a new root, a directory.
-fn prepare(command: &mut Command, chroot: Option<PathBuf>, cwd: Option<PathBuf>, die_with_parent: bool) {
-    if chroot.is_none()
-        && let Some(dir) = &cwd
-    {
-        command.current_dir(dir);
-    }
-    if chroot.is_none() && !die_with_parent {
-        return;
-    }
-    let parent = rustix::process::getpid();
-    let root = chroot.map(|root| c_path(&root));
-    let dir = if root.is_some() { Some(c_path(&cwd.unwrap_or_else(|| PathBuf::from("/")))) } else { None };
-    let steps = move || -> io::Result<()> {
-        if die_with_parent {
+/// What happens in the child between fork and exec, besides what the standard library does.
+#[derive(Debug)]
+struct Steps {
+    terminal_session: bool,
+    chroot: Option<Result<CString, Errno>>,
+    identity: Option<identity::Prepared>,
+    cwd: Option<Result<CString, Errno>>,
+    cwd_or_root: Option<Result<CString, Errno>>,
+}
+
+impl Steps {
+    /// System calls only, with values made before the fork.
+    fn take(&self, parent: Option<Pid>) -> io::Result<()> {
+        if self.terminal_session {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+        }
+        if let Some(root) = &self.chroot {
+            rustix::process::chroot(given(root)?)?;
+        }
+        if let Some(identity) = &self.identity {
+            identity.assume()?;
+        }
+        if let Some(dir) = &self.cwd {
+            rustix::process::chdir(given(dir)?)?;
+        }
+        if let Some(dir) = &self.cwd_or_root
+            && given(dir).and_then(rustix::process::chdir).is_err()
+        {
+            rustix::process::chdir(c"/")?;
+        }
+        // The last, since a change of the user takes the signal away.
+        if let Some(parent) = parent {
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
             // The parent may have ended before the line above.
             if rustix::process::getppid() != Some(parent) {
-                return Err(io::Error::from(rustix::io::Errno::CANCELED));
+                return Err(io::Error::from(Errno::CANCELED));
             }
         }
-        if let Some(root) = &root {
-            let root = root.as_deref().map_err(|errno| *errno)?;
-            rustix::process::chroot(root)?;
-        }
-        if let Some(dir) = &dir {
-            rustix::process::chdir(dir.as_deref().map_err(|errno| *errno)?)?;
-        }
         Ok(())
-    };
-    // SAFETY: the closure makes system calls only (prctl, getppid, chroot, chdir) with values made
-    // before the fork; it neither allocates nor takes a lock.
-    unsafe {
-        command.pre_exec(steps);
     }
 }
 
+/// Has the child take the steps; with `die_with_parent` the kernel kills it when its starter ends.
+fn prepare(command: &mut Command, steps: Steps, die_with_parent: bool) {
+    let parent = die_with_parent.then(rustix::process::getpid);
+    let take = move || steps.take(parent);
+    // SAFETY: the closure makes system calls only (setsid, ioctl, chroot, setgroups, setresgid,
+    // setresuid, chdir, prctl, getppid) with values made before the fork; it neither allocates nor
+    // takes a lock.
+    unsafe {
+        command.pre_exec(take);
+    }
+}
+
+fn given(path: &Result<CString, Errno>) -> Result<&CStr, Errno> {
+    path.as_deref().map_err(|errno| *errno)
+}
+
 /// A path as a C string, made before the fork; a path with a NUL byte in it is an invalid argument.
-fn c_path(path: &Path) -> Result<std::ffi::CString, rustix::io::Errno> {
+fn c_path(path: &Path) -> Result<CString, Errno> {
     use std::os::unix::ffi::OsStrExt as _;
-    std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| rustix::io::Errno::INVAL)
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)
 }
 
 /// Where `program` is in the folders of `path` (the value of PATH, or a list like it); only regular

@@ -1,6 +1,7 @@
 //! Tests of child processes with programs every machine has.
 
-use super::{Cmd, ProcessError, find_program};
+use super::{Cmd, Identity, ProcessError, find_program};
+use std::fs::File;
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
@@ -94,4 +95,41 @@ fn programs_are_found_in_a_path_list() {
     let found = find_program("sh", "/nonexistent:/usr/bin:/bin".as_ref()).unwrap();
     assert!(found.ends_with("sh"));
     assert!(find_program("sh", "/nonexistent".as_ref()).is_none());
+}
+
+#[test]
+fn a_terminal_session_has_its_terminal() {
+    let pty = crate::terminal::Pty::open().unwrap();
+    let out = File::from(pty.slave.try_clone().unwrap());
+    let mut child = Cmd::new("sh")
+        .args(["-c", "echo said > /dev/tty; exit 7"])
+        .arg0("a-name")
+        .stdin_file(File::from(pty.slave))
+        .stdout_file(out)
+        .terminal_session()
+        .spawn()
+        .unwrap();
+    let status = child.wait(Some(Duration::from_secs(30))).unwrap().unwrap();
+    assert_eq!(status.code(), Some(7));
+    let mut text = [0; 64];
+    let count = File::from(pty.master).read(&mut text).unwrap();
+    assert_eq!(&text[..count], b"said\r\n");
+}
+
+#[test]
+fn another_user_has_that_users_groups_and_a_folder_it_can_enter() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can run as another user");
+        return;
+    }
+    let hidden = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(hidden.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let identity = Identity { uid: 65_534, gid: 65_533, groups: vec![65_531, 65_532] };
+    let run = |dir: &std::path::Path| {
+        let script = "id -u; id -g; id -G; pwd";
+        Cmd::new("sh").args(["-c", script]).identity(&identity).cwd_or_root(dir).run().unwrap().stdout_text()
+    };
+    assert_eq!(run(hidden.path()), "65534\n65533\n65533 65531 65532\n/");
+    assert_eq!(run("/usr".as_ref()).lines().last(), Some("/usr"));
+    assert_eq!(run("/not/there".as_ref()).lines().last(), Some("/"));
 }

@@ -91,7 +91,8 @@ fn tell(text: &str) {
 
 /// Fills the request in with what only this process knows.
 fn complete(request: &mut Request) {
-    request.cwd = std::env::current_dir().map_or_else(|_| b"/".to_vec(), |dir| dir.into_os_string().into_vec());
+    request.cwd =
+        std::env::current_dir().map_or_else(|_| b"/".to_vec(), |dir| dir.into_os_string().into_vec());
     request.environment = std::env::vars_os()
         .map(|(name, value)| -> Word { [name.into_vec(), value.into_vec()].join(&b'=') })
         .collect();
@@ -184,7 +185,7 @@ impl Session {
                 return Ok(Outcome::HungUp);
             }
             if ready.signal {
-                while let Some(signal) = self.signals.next()? {
+                while let Some(signal) = self.signals.take()? {
                     self.signal(signal);
                 }
             }
@@ -226,7 +227,8 @@ impl Session {
             Err(Errno::INTR) => return Ok(Ready::default()),
             Err(errno) => return Err(errno).context("failed to wait"),
         }
-        let of = |at: Option<usize>| at.and_then(|at| fds.get(at)).map_or(PollFlags::empty(), PollFd::revents);
+        let of =
+            |at: Option<usize>| at.and_then(|at| fds.get(at)).map_or(PollFlags::empty(), PollFd::revents);
         let broken = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         Ok(Ready {
             connection: !of(Some(0)).is_empty(),
@@ -250,7 +252,7 @@ impl Session {
             return Ok(Some(Outcome::Gone));
         }
         self.decoder.push(buffer.get(..count).unwrap_or_default());
-        while let Some(frame) = self.decoder.next()? {
+        while let Some(frame) = self.decoder.take()? {
             match frame.kind {
                 Kind::Started if self.background => return Ok(Some(Outcome::Code(0))),
                 Kind::Started => {

@@ -114,7 +114,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the bytes are no frame, or one that is too long: told by its header alone.
-    pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub fn take(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(&[m0, m1, m2, m3, version, number, r0, r1, l0, l1, l2, l3]) =
             self.bytes.first_chunk::<HEADER>()
         else {

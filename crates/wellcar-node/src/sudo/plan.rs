@@ -127,13 +127,8 @@ pub fn plan(request: &Request, client: &Permitted, accounts: &Accounts) -> Resul
 /// The user to become: the one named, oneself when only a group is named, or else root, who is known
 /// even to a machine whose list of users is lost.
 fn target(request: &Request, client: &Permitted, accounts: &Accounts) -> Result<User, PlanError> {
-    let root = || User {
-        name: "root".to_owned(),
-        uid: 0,
-        gid: 0,
-        home: "/root".to_owned(),
-        shell: String::new(),
-    };
+    let root =
+        || User { name: "root".to_owned(), uid: 0, gid: 0, home: "/root".to_owned(), shell: String::new() };
     let uid = match (&request.user, &request.group) {
         (Some(wanted), _) => {
             let wanted = text(wanted);

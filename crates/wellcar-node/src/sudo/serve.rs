@@ -21,7 +21,7 @@ use sys::wait::{Deadline, poll_readable};
 /// Time for a client to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// Time for a command to end by itself after its client is gone.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
 /// Most bytes of a list of users or groups.
 const MAX_ACCOUNTS: u64 = 16 << 20;
 /// Bytes received at once.
@@ -54,7 +54,8 @@ pub struct Args {
 /// When the connection is none, or breaks before its command runs.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let connection = rustix::stdio::stdin().try_clone_to_owned().context("failed to take the connection")?;
-    let peer = rustix::net::sockopt::socket_peercred(&connection).context("failed to ask who the client is")?;
+    let peer =
+        rustix::net::sockopt::socket_peercred(&connection).context("failed to ask who the client is")?;
     let accounts = accounts(&args.etc)?;
     let client = match plan::permit(&accounts, peer.uid.as_raw(), peer.gid.as_raw()) {
         Ok(client) => client,
@@ -76,13 +77,16 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         Ok(started) => started,
         Err(reason) => return refuse(&connection, &reason),
     };
-    log(5, &format!(
-        "{} ran {} with {} arguments as {}",
-        client.name.escape_debug(),
-        plan.program.to_string_lossy().escape_debug(),
-        plan.args.len(),
-        plan.user.escape_debug(),
-    ));
+    log(
+        5,
+        &format!(
+            "{} ran {} with {} arguments as {}",
+            client.name.escape_debug(),
+            plan.program.to_string_lossy().escape_debug(),
+            plan.args.len(),
+            plan.user.escape_debug(),
+        ),
+    );
     let fds: Vec<BorrowedFd<'_>> = master.iter().map(|master| master.as_fd()).collect();
     // A client that is gone already is noticed below.
     let _ = send(&connection, Kind::Started, &[], &fds);
@@ -100,16 +104,13 @@ fn accounts(etc: &Path) -> anyhow::Result<Accounts> {
 }
 
 /// The request and the client's three streams; nothing when the client left before it said a word.
-fn request(
-    connection: &OwnedFd,
-    decoder: &mut Decoder,
-) -> anyhow::Result<Option<(Request, [OwnedFd; 3])>> {
+fn request(connection: &OwnedFd, decoder: &mut Decoder) -> anyhow::Result<Option<(Request, [OwnedFd; 3])>> {
     let deadline = Deadline::after(Some(REQUEST_TIME));
     let mut fds = Vec::new();
     let mut buffer = vec![0; CHUNK];
     let mut begun = false;
     loop {
-        if let Some(frame) = decoder.next()? {
+        if let Some(frame) = decoder.take()? {
             anyhow::ensure!(frame.kind == Kind::Request, "expected a request, found {:?}", frame.kind);
             let request = Request::parse(&frame.payload)?;
             let found = fds.len();
@@ -231,7 +232,7 @@ fn hear(connection: &OwnedFd, buffer: &mut [u8], decoder: &mut Decoder, child: &
     }
     decoder.push(buffer.get(..count).unwrap_or_default());
     loop {
-        match decoder.next() {
+        match decoder.take() {
             Ok(None) => return true,
             Ok(Some(Frame { kind: Kind::Signal, payload })) => match message::parse_signal(&payload) {
                 Ok(signal) => {
