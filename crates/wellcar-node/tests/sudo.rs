@@ -1,5 +1,6 @@
 //! `sudo` and its server as a node has them, but for systemd: a listener starts one server a
 //! connection. Only root can be a server that becomes other users.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -129,7 +130,7 @@ fn the_exit_code_is_the_commands() {
     );
     assert_eq!(ended(&bench.run(&["-u", "nope", "id"])), done(1, "", "sudo: unknown user nope"));
     let log = bench.log();
-    assert!(log.contains("<5>core ran sh with 2 arguments as root\n"), "{log}");
+    assert!(log.contains("<5>core ran sh as root, arguments: 2\n"), "{log}");
     assert!(!log.contains("echo"), "no arguments: {log}");
 }
 

@@ -68,7 +68,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>, socket: &Path) -> u8 {
             return FAILED;
         }
     };
-    match ask(request, socket) {
+    match ask(*request, socket) {
         Ok(0) if list => show("You may run every command as every user, without a password.\n"),
         Ok(code) => code,
         Err(error) => {

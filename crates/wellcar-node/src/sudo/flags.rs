@@ -47,7 +47,7 @@ pub enum Invocation {
     /// Ask the server. Its working directory, environment and terminal are not filled in.
     Ask {
         /// What for.
-        request: Request,
+        request: Box<Request>,
         /// Say in words what the user may do.
         list: bool,
     },
@@ -224,7 +224,7 @@ impl State {
             () if request.login && request.shell => Err(FlagError::TwoShells),
             () if idle && forget => Ok(Invocation::Forget),
             () if idle => Err(FlagError::NoCommand),
-            () => Ok(Invocation::Ask { request, list }),
+            () => Ok(Invocation::Ask { request: Box::new(request), list }),
         }
     }
 }

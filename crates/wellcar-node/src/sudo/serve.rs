@@ -80,11 +80,11 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     log(
         5,
         &format!(
-            "{} ran {} with {} arguments as {}",
+            "{} ran {} as {}, arguments: {}",
             client.name.escape_debug(),
             plan.program.to_string_lossy().escape_debug(),
-            plan.args.len(),
             plan.user.escape_debug(),
+            plan.args.len(),
         ),
     );
     let fds: Vec<BorrowedFd<'_>> = master.iter().map(|master| master.as_fd()).collect();

@@ -35,7 +35,7 @@ fn words(line: &str) -> Vec<Word> {
 
 fn asked(line: &str) -> Request {
     match flags::parse(words(line)).unwrap() {
-        Invocation::Ask { request, .. } => request,
+        Invocation::Ask { request, .. } => *request,
         other => panic!("{line}: {other:?}"),
     }
 }
