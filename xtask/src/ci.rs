@@ -20,7 +20,11 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let start = Instant::now();
     step(root, "format", cargo(["fmt", "--all", "--check"]))?;
     crate::layers::run(root)?;
-    step(root, "lints", cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    step(
+        root,
+        "lints",
+        cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+    )?;
     step(root, "build", cargo(["build", "--workspace", "--quiet"]))?;
     let oracles = oracles(root)?;
     let mut tests = cargo(["test", "--workspace", "--exclude", "wellcar-tests", "--quiet"]);
@@ -38,7 +42,8 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
 
 /// Runs the tests in machines that are marked as long.
 pub fn vm_full(root: &Path) -> anyhow::Result<()> {
-    let mut tests = cargo(["test", "-p", "wellcar-tests", "--", "--nocapture", "--test-threads=1", "--include-ignored"]);
+    let mut tests =
+        cargo(["test", "-p", "wellcar-tests", "--", "--nocapture", "--test-threads=1", "--include-ignored"]);
     tests.env("WELLCAR_TEST_IMAGE", image(root)?);
     demand(root, &oracles(root)?, &mut tests);
     step(root, "all tests in machines", tests)
@@ -70,7 +75,7 @@ pub fn wellcar(root: &Path) -> PathBuf {
 fn oracles(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = wellcar(root).with_file_name("oracles");
     let mut command = Command::new(wellcar(root));
-    command.args(["image", "oracles", "-o"]).arg(&folder);
+    command.args(["image", "oracles"]).arg(&folder);
     step(root, "oracles", command)?;
     Ok(folder)
 }
@@ -93,7 +98,8 @@ pub fn image(root: &Path) -> anyhow::Result<PathBuf> {
 pub fn step(root: &Path, name: &str, mut command: Command) -> anyhow::Result<()> {
     crate::say(&format!("== {name}"));
     let start = Instant::now();
-    let status = command.current_dir(root).status().with_context(|| format!("failed to start {command:?}"))?;
+    let status =
+        command.current_dir(root).status().with_context(|| format!("failed to start {command:?}"))?;
     anyhow::ensure!(status.success(), "{name} failed: {status}");
     crate::say(&format!("== {name}: {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())

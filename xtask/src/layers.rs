@@ -24,13 +24,17 @@ const LONGEST: usize = 700;
 
 /// Runs the check.
 pub fn run(root: &Path) -> anyhow::Result<()> {
-    let layer: BTreeMap<&str, usize> =
-        LAYERS.iter().enumerate().flat_map(|(at, (_, crates))| crates.iter().map(move |name| (*name, at))).collect();
+    let layer: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(at, (_, crates))| crates.iter().map(move |name| (*name, at)))
+        .collect();
     let mut wrong = Vec::new();
     for folder in crates(root)? {
         let text = std::fs::read_to_string(folder.join("Cargo.toml"))?;
-        let manifest: toml::Table =
-            text.parse().with_context(|| format!("failed to read `{}`", folder.join("Cargo.toml").display()))?;
+        let manifest: toml::Table = text
+            .parse()
+            .with_context(|| format!("failed to read `{}`", folder.join("Cargo.toml").display()))?;
         let name = manifest["package"]["name"].as_str().unwrap_or_default().to_owned();
         let Some(&own) = layer.get(name.as_str()) else {
             wrong.push(format!("crate `{name}` is in no layer: add it to xtask/src/layers.rs"));
@@ -55,7 +59,8 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
             if !text.starts_with("//!") {
                 wrong.push(format!("{}: does not open with what it is for (`//!`)", path.display()));
             }
-            let marked = text.contains("unsafe {") || text.contains("unsafe impl") || text.contains("unsafe fn");
+            let marked =
+                text.contains("unsafe {") || text.contains("unsafe impl") || text.contains("unsafe fn");
             if marked && !UNSAFE.contains(&name.as_str()) {
                 wrong.push(format!("{}: `unsafe` lives in crates/sys only", path.display()));
             }

@@ -32,7 +32,9 @@ pub enum AccountError {
         value: String,
     },
     /// A user's group does not exist.
-    #[error("failed to write the account files: user `{user}` is in group `{group}`, which `os/users.toml` does not have")]
+    #[error(
+        "failed to write the account files: user `{user}` is in group `{group}`, which `os/users.toml` does not have"
+    )]
     NoGroup {
         /// The user.
         user: String,
@@ -72,11 +74,13 @@ pub fn account_files(users: &Users) -> Result<AccountFiles, AccountError> {
     list.sort_by_key(|user| user.uid);
     for user in list {
         let (name, uid, gid) = (&user.name, user.uid, user.gid);
-        let _ =
-            writeln!(files.passwd, "{name}:x:{uid}:{gid}:{}:{}:{}", user.comment, user.home, user.shell);
+        let _ = writeln!(files.passwd, "{name}:x:{uid}:{gid}:{}:{}:{}", user.comment, user.home, user.shell);
         let _ = writeln!(files.shadow, "{name}:*:::::::");
-        let _ =
-            writeln!(files.sysusers, "u {name} {uid}:{gid} \"{}\" {} {}", user.comment, user.home, user.shell);
+        let _ = writeln!(
+            files.sysusers,
+            "u {name} {uid}:{gid} \"{}\" {} {}",
+            user.comment, user.home, user.shell
+        );
         for group in &user.groups {
             let _ = writeln!(files.sysusers, "m {name} {group}");
         }

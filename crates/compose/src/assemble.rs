@@ -67,7 +67,9 @@ pub enum AssembleError {
         second: String,
     },
     /// A program that `os/binaries.toml` does not know.
-    #[error("failed to place program `{name}` of package `{package}`: name it under [keep] or [drop] of `os/binaries.toml`")]
+    #[error(
+        "failed to place program `{name}` of package `{package}`: name it under [keep] or [drop] of `os/binaries.toml`"
+    )]
     UnknownBinary {
         /// Program.
         name: String,
@@ -83,7 +85,9 @@ pub enum AssembleError {
         package: String,
     },
     /// A setuid or setgid file that the audit does not allow.
-    #[error("failed to place `{path}`: it is setuid or setgid (mode {mode:o}); name it in strip-privileges or privileged-files of `os/image.toml`")]
+    #[error(
+        "failed to place `{path}`: it is setuid or setgid (mode {mode:o}); name it in strip-privileges or privileged-files of `os/image.toml`"
+    )]
     Privileged {
         /// Path.
         path: String,
@@ -271,7 +275,8 @@ fn place_packages(
                     continue;
                 }
                 if !listed(&os.binaries.keep) {
-                    errors.push(AssembleError::UnknownBinary { name: name.to_owned(), package: package_name });
+                    errors
+                        .push(AssembleError::UnknownBinary { name: name.to_owned(), package: package_name });
                     continue;
                 }
                 seen_binaries.entry(package_name).or_default().insert(name.to_owned());
@@ -322,7 +327,8 @@ fn is_removed_unit(removed: &Patterns, path: &str) -> bool {
     match path.split_once('/') {
         Some((dir, name)) => {
             removed.matches(dir)
-                || (dir.ends_with(".wants") || dir.ends_with(".requires") || dir.ends_with(".upholds")) && removed.matches(name)
+                || (dir.ends_with(".wants") || dir.ends_with(".requires") || dir.ends_with(".upholds"))
+                    && removed.matches(name)
         }
         None => false,
     }

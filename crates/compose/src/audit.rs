@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A limit that is exceeded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("failed to keep the image within its limit for {what}: expected at most {limit}, found {found}; see [budget] and [audit] of `os/image.toml`")]
+#[error(
+    "failed to keep the image within its limit for {what}: expected at most {limit}, found {found}; see [budget] and [audit] of `os/image.toml`"
+)]
 pub struct Exceeded {
     /// What was counted, with its unit.
     pub what: String,
@@ -59,7 +61,13 @@ pub fn figures(tree: &Tree) -> Figures {
 
 /// Everything that exceeds a limit. Sizes of the finished artifacts are in bytes.
 #[must_use]
-pub fn audit(figures: &Figures, image: &Image, usr_bytes: u64, uki_bytes: u64, esp_bytes: u64) -> Vec<Exceeded> {
+pub fn audit(
+    figures: &Figures,
+    image: &Image,
+    usr_bytes: u64,
+    uki_bytes: u64,
+    esp_bytes: u64,
+) -> Vec<Exceeded> {
     const MIB: u64 = 1 << 20;
     let budget = &image.budget;
     let mut out = Vec::new();

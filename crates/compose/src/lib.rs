@@ -10,6 +10,6 @@ pub mod elf;
 pub mod kernel;
 pub mod libraries;
 pub mod pattern;
-pub mod sbom;
 pub mod repo;
+pub mod sbom;
 pub mod tree;

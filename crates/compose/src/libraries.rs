@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A program or library needs a library that no package brings.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("failed to find library `{library}`, which `{user}` needs: no package of the lock brings it, or `os/files.toml` drops it")]
+#[error(
+    "failed to find library `{library}`, which `{user}` needs: no package of the lock brings it, or `os/files.toml` drops it"
+)]
 pub struct MissingLibrary {
     /// The name in the ELF header.
     pub library: String,
@@ -34,7 +36,9 @@ pub fn prune(tree: &mut Tree, rules: &Libraries) -> Result<Vec<String>, Vec<Miss
         if library {
             by_name.insert(name.to_owned(), path.to_owned());
         }
-        if matches!(entry.node, Node::File(_)) && (!library || keep.matches(name)) || library && keep.matches(name) {
+        if matches!(entry.node, Node::File(_)) && (!library || keep.matches(name))
+            || library && keep.matches(name)
+        {
             roots.push(path.to_owned());
         }
     }

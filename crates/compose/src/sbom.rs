@@ -36,7 +36,9 @@ pub struct BillHead {
 
 /// A file whose owner is in no list of packages.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("failed to write the bill of materials: `{path}` belongs to `{owner}`, which is no package of the lock")]
+#[error(
+    "failed to write the bill of materials: `{path}` belongs to `{owner}`, which is no package of the lock"
+)]
 pub struct Stray {
     /// Path.
     pub path: String,
@@ -72,10 +74,8 @@ pub fn bills(tree: &Tree, packages: &[BillPackage], head: &BillHead) -> Result<B
             sha1: hex(&<sha1::Sha1 as sha1::Digest>::digest(content)),
         });
     }
-    let shipped: Vec<(&BillPackage, &[FileLine])> = files
-        .iter()
-        .filter_map(|(name, lines)| Some((*known.get(name)?, lines.as_slice())))
-        .collect();
+    let shipped: Vec<(&BillPackage, &[FileLine])> =
+        files.iter().filter_map(|(name, lines)| Some((*known.get(name)?, lines.as_slice()))).collect();
     Ok(Bills { spdx: bytes(&spdx(&shipped, head)), cyclonedx: bytes(&cyclonedx(&shipped, head)) })
 }
 

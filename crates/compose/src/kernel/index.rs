@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn what_is_written_is_found() {
         let keys = ["virtio_net", "virtio_blk", "virtio", "ext4", "erofs", "pci:v*d*"];
-        let entries = keys.iter().enumerate().map(|(n, key)| ((*key).to_owned(), format!("v{n}"), 0)).collect();
+        let entries =
+            keys.iter().enumerate().map(|(n, key)| ((*key).to_owned(), format!("v{n}"), 0)).collect();
         let bytes = write(entries);
         for (n, key) in keys.iter().enumerate() {
             assert_eq!(look_up(&bytes, key), [format!("v{n}")], "{key}");

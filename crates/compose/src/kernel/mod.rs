@@ -63,8 +63,10 @@ pub fn settle(
     let mut all: BTreeMap<String, (String, ModuleInfo, Entry)> = BTreeMap::new();
     for (path, entry) in decompress(tree, paths)? {
         let Node::File(content) = &entry.node else { continue };
-        let info = info::read(content)
-            .ok_or_else(|| KernelError::Unreadable { path: path.clone(), reason: "it is no ELF file with .modinfo".into() })?;
+        let info = info::read(content).ok_or_else(|| KernelError::Unreadable {
+            path: path.clone(),
+            reason: "it is no ELF file with .modinfo".into(),
+        })?;
         let relative = path[base.len() + 1..].to_owned();
         all.insert(module_name(&path), (relative, info, entry));
     }
@@ -76,7 +78,9 @@ pub fn settle(
     let mut wanted: BTreeSet<String> = BTreeSet::new();
     let mut queue: Vec<String> = all
         .iter()
-        .filter(|(_, (path, _, _))| !unwanted(&format!("{base}/{path}")) && !unwanted(&format!("{base}/{path}.xz")))
+        .filter(|(_, (path, _, _))| {
+            !unwanted(&format!("{base}/{path}")) && !unwanted(&format!("{base}/{path}.xz"))
+        })
         .map(|(name, _)| name.clone())
         .collect();
     while let Some(name) = queue.pop() {

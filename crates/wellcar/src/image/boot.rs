@@ -24,9 +24,16 @@ pub fn entry_name(version: &str) -> String {
 }
 
 /// Composes the UKI.
-pub fn uki(os: &Distribution, assembly: &Assembly, initramfs: &[u8], cmdline: &str) -> anyhow::Result<Vec<u8>> {
-    let release =
-        assembly.tree.file("usr/lib/os-release").context("failed to find `usr/lib/os-release` in the tree")?;
+pub fn uki(
+    os: &Distribution,
+    assembly: &Assembly,
+    initramfs: &[u8],
+    cmdline: &str,
+) -> anyhow::Result<Vec<u8>> {
+    let release = assembly
+        .tree
+        .file("usr/lib/os-release")
+        .context("failed to find `usr/lib/os-release` in the tree")?;
     let parts = uki::Parts {
         os_release: std::str::from_utf8(release)?,
         cmdline,

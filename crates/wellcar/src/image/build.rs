@@ -78,9 +78,8 @@ impl Workshop<'_> {
         let found = self.with_tools(|tools| {
             Ok(Binaries::ensure(&BinariesContext { cache: self.store.root(), tools, say: &say })?)
         })?;
-        let read = |path: &Path| {
-            std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))
-        };
+        let read =
+            |path: &Path| std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()));
         let file = |path: &str, content: Vec<u8>, owner: &str| OwnFile {
             path: path.into(),
             content: content.into(),
@@ -142,7 +141,13 @@ impl Workshop<'_> {
 
     /// The time of every file in the image: that of the newest package index in the lock.
     fn epoch(&self) -> u64 {
-        self.lock.suites.iter().map(|suite| suite.date.0).max().and_then(|time| u64::try_from(time).ok()).unwrap_or(0)
+        self.lock
+            .suites
+            .iter()
+            .map(|suite| suite.date.0)
+            .max()
+            .and_then(|time| u64::try_from(time).ok())
+            .unwrap_or(0)
     }
 
     fn build_with(&self, own: Own, out: &Path, formats: &BTreeSet<Format>) -> anyhow::Result<Manifest> {
@@ -324,7 +329,10 @@ fn within_limits(
 fn publish(scratch: &Scratch, out: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     let manifest_file = manifest_name(&manifest.version);
     let _ = std::fs::remove_file(out.join(&manifest_file));
-    output::put(&scratch.file(&manifest_file), format!("{}\n", serde_json::to_string_pretty(manifest)?).as_bytes())?;
+    output::put(
+        &scratch.file(&manifest_file),
+        format!("{}\n", serde_json::to_string_pretty(manifest)?).as_bytes(),
+    )?;
     let names = manifest.artifacts.iter().map(|artifact| &artifact.file).chain([&manifest_file]);
     for name in names {
         std::fs::rename(scratch.file(name), out.join(name))

@@ -52,7 +52,8 @@ pub fn write(parts: Parts<'_>, path: &Path) -> anyhow::Result<u64> {
 
     let (start, room) = place(&table, "OEM")?;
     let oem = path.with_extension("oem");
-    let made = make_oem(parts.mke2fs, &oem, room, parts.epoch, &version).and_then(|()| copy_into(&oem, &mut out, start));
+    let made = make_oem(parts.mke2fs, &oem, room, parts.epoch, &version)
+        .and_then(|()| copy_into(&oem, &mut out, start));
     let _ = std::fs::remove_file(&oem);
     made.context("failed to make the OEM file system")?;
 
@@ -79,7 +80,8 @@ fn table(os: &Distribution, slot: &Slot) -> anyhow::Result<gpt::Table> {
         let type_guid = Uuid::parse_str(&partition.type_guid)
             .with_context(|| format!("failed to read the type of partition {}", partition.number))?;
         // The slot's name on the disk is the first half of the hash of what is in it (design D3).
-        let own = if partition.label == "USR-A" { slot.root.partition_uuid() } else { guid(&partition.label) };
+        let own =
+            if partition.label == "USR-A" { slot.root.partition_uuid() } else { guid(&partition.label) };
         table.add_sized(partition.number, partition.mib * MIB, type_guid, own, &partition.label)?;
     }
     Ok(table)

@@ -13,7 +13,12 @@ use std::fmt::Write as _;
 const LEVEL: i32 = 19;
 
 /// Composes the initramfs: cpio newc, zstd.
-pub fn build(init: &[u8], wanted: &InitramfsModules, modules: &Modules, tree: &Tree) -> anyhow::Result<Vec<u8>> {
+pub fn build(
+    init: &[u8],
+    wanted: &InitramfsModules,
+    modules: &Modules,
+    tree: &Tree,
+) -> anyhow::Result<Vec<u8>> {
     let (list, paths) = module_list(wanted, modules)?;
     let mut cpio = cpio::Writer::new(Vec::new(), 0);
     cpio.file("init", 0o755, init)?;
@@ -30,7 +35,10 @@ pub fn build(init: &[u8], wanted: &InitramfsModules, modules: &Modules, tree: &T
 }
 
 /// The `/modules` file, and (name, path) of each module in it.
-fn module_list(wanted: &InitramfsModules, modules: &Modules) -> Result<(String, Vec<(String, String)>), KernelError> {
+fn module_list(
+    wanted: &InitramfsModules,
+    modules: &Modules,
+) -> Result<(String, Vec<(String, String)>), KernelError> {
     let mut text = String::from("# Written by the image builder from os/modules.toml: load order.\n");
     let mut paths = Vec::new();
     let mut seen = BTreeSet::new();

@@ -160,7 +160,8 @@ impl Scratch {
     pub fn new(out: &Path) -> anyhow::Result<Self> {
         let path = out.join(".wellcar-build");
         if path.exists() {
-            std::fs::remove_dir_all(&path).with_context(|| format!("failed to clear `{}`", path.display()))?;
+            std::fs::remove_dir_all(&path)
+                .with_context(|| format!("failed to clear `{}`", path.display()))?;
         }
         std::fs::create_dir_all(&path).with_context(|| format!("failed to make `{}`", path.display()))?;
         Ok(Self(path))

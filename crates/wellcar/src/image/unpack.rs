@@ -21,15 +21,18 @@ pub fn unpack_all(
         archives.iter().map(|_| Mutex::new(None)).collect();
     // The largest first, so that none of them is left for the end.
     let mut order: Vec<usize> = (0..archives.len()).collect();
-    order.sort_by_key(|&at| std::cmp::Reverse(std::fs::metadata(&archives[at].1).map_or(0, |meta| meta.len())));
+    order.sort_by_key(|&at| {
+        std::cmp::Reverse(std::fs::metadata(&archives[at].1).map_or(0, |meta| meta.len()))
+    });
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (name, path) = &archives[at];
-                    let result = unpack(name, path)
-                        .with_context(|| format!("failed to unpack package `{name}` from `{}`", path.display()));
+                    let result = unpack(name, path).with_context(|| {
+                        format!("failed to unpack package `{name}` from `{}`", path.display())
+                    });
                     done(name);
                     if let Ok(mut slot) = slots[at].lock() {
                         *slot = Some(result);

@@ -74,7 +74,8 @@ fn make_erofs(tree: &Tree, mkfs: &ToolCommand, path: &Path, epoch: u64, uuid: Uu
 /// The contents of the tree as a tar stream: what lies below `usr/`, its paths relative to it.
 fn feed(tree: &Tree, out: impl std::io::Write, epoch: u64) -> anyhow::Result<()> {
     let mut tar = tar_out::Writer::new(BufWriter::with_capacity(1 << 20, out));
-    let root = tar_out::Entry { path: ".", kind: tar_out::Kind::Dir, mode: 0o755, uid: 0, gid: 0, mtime: epoch };
+    let root =
+        tar_out::Entry { path: ".", kind: tar_out::Kind::Dir, mode: 0o755, uid: 0, gid: 0, mtime: epoch };
     tar.add(&root, &mut std::io::empty())?;
     for (path, entry) in tree.iter() {
         let Some(path) = path.strip_prefix("usr/") else { continue };

@@ -117,7 +117,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let formats = args.format.iter().copied().collect();
     let manifest = bench.workshop().build(&args.output, &formats).map_err(with_hint)?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "wellcar {} · kernel {} · root hash {}", manifest.version, manifest.kernel, manifest.root_hash)?;
+    writeln!(
+        out,
+        "wellcar {} · kernel {} · root hash {}",
+        manifest.version, manifest.kernel, manifest.root_hash
+    )?;
     for artifact in &manifest.artifacts {
         let path = args.output.join(&artifact.file);
         writeln!(out, "{}  {}  {}", artifact.sha256, mebibytes(artifact.size), path.display())?;

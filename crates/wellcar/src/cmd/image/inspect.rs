@@ -38,7 +38,8 @@ enum Format {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let path = manifest_of(&args.image)?;
-    let size = std::fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
+    let size =
+        std::fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
     if size > LARGEST {
         let error = anyhow::anyhow!(
             "failed to read `{}`: expected at most {LARGEST} bytes, found {size}",
@@ -90,7 +91,12 @@ fn table(manifest: &Manifest) -> String {
     let _ = writeln!(text, "version        {}", manifest.version);
     let _ = writeln!(text, "kernel         {}", manifest.kernel);
     let _ = writeln!(text, "root hash      {}", manifest.root_hash);
-    let _ = writeln!(text, "/usr           {} as EROFS, {} of files", mebibytes(manifest.usr_bytes), mebibytes(total));
+    let _ = writeln!(
+        text,
+        "/usr           {} as EROFS, {} of files",
+        mebibytes(manifest.usr_bytes),
+        mebibytes(total)
+    );
     let _ = writeln!(text, "packages       {}", manifest.packages.len());
     let _ = writeln!(text, "programs       {} in PATH", manifest.path_binaries);
     let _ = writeln!(text, "setuid, setgid {}", manifest.privileged.len());
@@ -160,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_treemap_has_a_box_for_each_package() {
-        let package = |name: &str, bytes| PackageSize { name: name.into(), version: "1".into(), bytes, files: 1 };
+        let package =
+            |name: &str, bytes| PackageSize { name: name.into(), version: "1".into(), bytes, files: 1 };
         let list = [package("a", 50), package("b", 30), package("c", 0)];
         let mut out = String::new();
         place(&list.iter().collect::<Vec<_>>(), [0.0, 0.0, 100.0, 100.0], &mut out);
