@@ -7,6 +7,7 @@ pub mod codes;
 mod exit;
 mod render;
 mod reports;
+mod secrets;
 mod source;
 
 pub use codes::Code;

@@ -1,6 +1,6 @@
 //! Three renderings of reports: text for people, JSON for programs, SARIF 2.1.0 for code hosts.
 
-use crate::{Code, Report, Reports, Severity, Sources, Span};
+use crate::{Code, Report, Reports, Severity, Sources, Span, secrets};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -53,14 +53,39 @@ fn snippet(out: &mut String, span: Span, mark: char, sources: &Sources) {
     }
     let wanted = sources.snippet(span).lines().next().map_or(0, |l| l.chars().count()).max(1);
     let first = if length <= SNIPPET_WIDTH { 0 } else { (at.column - 1).saturating_sub(SNIPPET_WIDTH / 2) };
-    let shown: String = line
-        .chars()
-        .skip(first)
-        .take(SNIPPET_WIDTH)
-        .map(|c| if c == '\t' || c.is_control() { ' ' } else { c })
-        .collect();
-    let column = at.column - 1 - first;
-    let width = wanted.min(SNIPPET_WIDTH.saturating_sub(column)).max(1);
+    let hidden = secrets::ranges(sources, span.source, at.line);
+    let mut hidden = hidden.into_iter().peekable();
+    let mut shown = String::new();
+    let (mut count, mut column, mut end) = (0, None, 0);
+    let mut inside_mark = None;
+    for (index, (byte, c)) in line.char_indices().enumerate().skip(first) {
+        while hidden.next_if(|range| range.end <= byte).is_some() {}
+        let secret = hidden.peek().filter(|range| range.contains(&byte)).map(|range| range.start);
+        // A secret is one character, however long it is.
+        if secret.is_none() || secret != inside_mark {
+            if count == SNIPPET_WIDTH {
+                break;
+            }
+            shown.push(if secret.is_some() {
+                '…'
+            } else if c == '\t' || c.is_control() {
+                ' '
+            } else {
+                c
+            });
+            count += 1;
+        }
+        inside_mark = secret;
+        if index + 1 == at.column {
+            column = Some(count - 1);
+        }
+        if index + 1 >= at.column && index + 1 < at.column + wanted {
+            end = count;
+        }
+    }
+    // A place after the line's end, as of something that is missing there.
+    let column = column.unwrap_or(count);
+    let width = end.saturating_sub(column).max(1);
     let number = at.line.to_string();
     let gutter = " ".repeat(number.len());
     let _ = writeln!(out, " {number} | {}", shown.trim_end());
@@ -252,6 +277,36 @@ info[empty]: no place
         assert!(text.contains("HERE") && text.len() < 500, "{text}");
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[1].find("HERE"), lines[2].find("^^^^"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut sources = Sources::new();
+        let text =
+            "users: [{password_hash: \"$6$abc$def\", nmae: core}]\nkey_file:\n  source: data:,SECRET\n";
+        let id = sources.add("x", text);
+        let at = |word: &str| {
+            let start = text.find(word).unwrap();
+            Span::new(id, start, start + word.len())
+        };
+        let mut reports = Reports::new();
+        reports.push(Report::error(codes::UNKNOWN_KEY, "m").at(at("nmae")).related(at("data:,SECRET"), "l"));
+        reports.push(Report::error(codes::VALUE, "n").at(at("abc")));
+        let expected = "\
+x:1:29: error[invalid-value]: n
+ 1 | users: [{password_hash: …, nmae: core}]
+   |                         ^
+x:1:39: error[unknown-key]: m
+ 1 | users: [{password_hash: …, nmae: core}]
+   |                            ^^^^
+  x:3:11: l
+ 3 |   source: …
+   |           -
+";
+        assert_eq!(super::text(&reports, &sources), expected);
+        let all =
+            json(&reports, &sources) + &json_lines(&reports, &sources) + &sarif(&reports, &sources, "1");
+        assert!(!all.contains("SECRET") && !all.contains("$6$"));
     }
 
     #[test]
