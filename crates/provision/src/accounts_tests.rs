@@ -1,3 +1,5 @@
+//! Unit tests of `accounts`.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Unit tests of `disks`: what is planned for disks as they are found.
+
 use super::*;
 use ignition::model::Disk;
 use report::Spanned;

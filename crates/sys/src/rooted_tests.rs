@@ -1,3 +1,5 @@
+//! Unit tests of `rooted`: nothing leaves the root, whatever stands in it.
+
 use super::*;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -80,7 +80,7 @@ fn print(status: &Status, out: &mut impl std::io::Write) -> std::io::Result<()> 
     }
     match (&status.boot.entry, status.boot.tries_left) {
         (Some(entry), Some(left)) => {
-            writeln!(out, "boot          {entry}, not blessed yet, {left} tries left")?
+            writeln!(out, "boot          {entry}, not blessed yet, {left} tries left")?;
         }
         (Some(entry), None) => writeln!(out, "boot          {entry}, blessed")?,
         (None, _) => writeln!(out, "boot          {}", status.boot.firmware)?,

@@ -15,7 +15,6 @@ mod tools;
 mod ui;
 
 use clap::{Parser, Subcommand};
-use failure::Failure;
 use std::process::ExitCode;
 
 /// Builds, configures and runs Wellcar, an immutable Linux for containers.

@@ -1,6 +1,8 @@
 //! `wellcar run` up to the point where a machine would start: usage, configs, files that are
 //! not there. What a machine does is tested in `tests/`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 use sys::process::{Cmd, Output};
 

@@ -143,6 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)] // Called with `json!`.
     fn of(user: Value, flags: &str) -> Settings {
         settings(user.as_object().unwrap(), &split(flags))
     }

@@ -254,20 +254,20 @@ fn disk_facts(device: &Path) -> Result<DiskFacts> {
         ..DiskFacts::default()
     };
     file.seek(SeekFrom::Start(0)).map_err(|e| broken("read", &e))?;
-    match gptman::GPT::read_from(&mut file, sector_size) {
-        Ok(gpt) => {
+    match formats::gpt::Table::read(&mut file, sector_size) {
+        Ok((table, _)) => {
             out.has_gpt = true;
-            out.first_usable = gpt.header.first_usable_lba;
-            for (number, entry) in gpt.iter().filter(|(_, entry)| entry.is_used()) {
-                let node = class.as_ref().and(partition_device(device, number));
+            out.first_usable = table.usable().0;
+            for (number, entry) in table.partitions() {
+                let node = class.as_ref().and(partition_device(device, *number));
                 let node = node.and_then(|n| Some(Path::new("/sys/class/block").join(n.file_name()?)));
                 out.partitions.push(PartitionFacts {
-                    number,
-                    start: entry.starting_lba,
-                    size: entry.ending_lba.saturating_sub(entry.starting_lba) + 1,
-                    label: entry.partition_name.as_str().to_owned(),
-                    type_guid: guid(entry.partition_type_guid),
-                    guid: guid(entry.unique_partition_guid),
+                    number: *number,
+                    start: entry.first,
+                    size: entry.sectors(),
+                    label: entry.name.clone(),
+                    type_guid: entry.type_guid.to_string(),
+                    guid: entry.guid.to_string(),
                     in_use: node.as_ref().is_some_and(|n| in_use(n)),
                 });
             }
@@ -275,14 +275,6 @@ fn disk_facts(device: &Path) -> Result<DiskFacts> {
         Err(_) => out.foreign = foreign(device, &mut file),
     }
     Ok(out)
-}
-
-/// A GUID as it is written: the first three groups are little-endian on disk.
-fn guid(b: [u8; 16]) -> String {
-    format!(
-        "{:02x}{:02x}{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}-{:02x}{:02x}{:02x}{:02x}{:02x}{:02x}",
-        b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]
-    )
 }
 
 /// What is on a disk without a readable GPT.

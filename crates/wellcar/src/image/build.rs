@@ -185,7 +185,7 @@ impl Workshop<'_> {
             mke2fs,
             epoch,
         };
-        let esp_bytes = disk::write(parts, &raw)?;
+        let esp_bytes = disk::write(&parts, &raw)?;
         within_limits(&counted, &os, &slot, uki.len() as u64, esp_bytes)?;
 
         let head = BillHead {

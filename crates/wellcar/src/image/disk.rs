@@ -34,7 +34,7 @@ pub struct Parts<'a> {
 }
 
 /// Writes the disk to `path`; gives the bytes that the ESP's files take.
-pub fn write(parts: Parts<'_>, path: &Path) -> anyhow::Result<u64> {
+pub fn write(parts: &Parts<'_>, path: &Path) -> anyhow::Result<u64> {
     let version = parts.os.image.product.version.clone();
     let table = table(parts.os, parts.slot)?;
     let disk = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
