@@ -60,8 +60,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
             if !text.starts_with("//!") {
                 wrong.push(format!("{}: does not open with what it is for (`//!`)", path.display()));
             }
-            let marked =
-                text.contains("unsafe {") || text.contains("unsafe impl") || text.contains("unsafe fn");
+            let marked = ["{", "impl", "fn"].iter().any(|what| text.contains(&["unsafe", what].join(" ")));
             if marked && !UNSAFE.contains(&name.as_str()) {
                 wrong.push(format!("{}: `unsafe` lives in crates/sys only", path.display()));
             }
