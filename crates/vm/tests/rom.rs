@@ -71,7 +71,7 @@ fn console_control_and_process() {
     };
     let deadline = Deadline::seconds(60);
     let console = machine.console();
-    assert_eq!(console.wait_for("hello", Mark::START, deadline).unwrap(), "hello from the ROM");
+    assert_eq!(console.wait_for("the ROM", Mark::START, deadline).unwrap(), "hello from the ROM");
     assert_eq!(machine.qmp().status().unwrap(), "running");
     assert!(machine.cpu_time().unwrap() < Duration::from_secs(60));
     assert!(machine.port("x").is_ok());
@@ -83,7 +83,7 @@ fn console_control_and_process() {
     let error = console.wait_trouble(deadline).unwrap();
     assert_eq!(error.kind(), TroubleKind::Reboot);
     console.expect_boot();
-    assert_eq!(console.wait_for("hello", mark, deadline).unwrap(), "hello from the ROM");
+    assert_eq!(console.wait_for("the ROM", mark, deadline).unwrap(), "hello from the ROM");
     assert_eq!((console.boots(), console.trouble()), (2, None));
     assert!(machine.qmp().events().contains(&Event::Reset { guest: true }));
 
