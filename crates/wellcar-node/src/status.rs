@@ -134,28 +134,32 @@ fn gather() -> Status {
     }
 }
 
-/// The USR partitions of the disk that runs, from sysfs.
+/// The USR partitions of all disks, from sysfs: what anybody may read.
 fn slots(root_hash: Option<&str>) -> Vec<Slot> {
-    let Ok(disks) = sys::block::disks(Path::new("/sys"), Path::new("/dev")) else { return Vec::new() };
     let running = root_hash.and_then(|hash| hash.get(..32)).unwrap_or_default();
-    let mut slots = Vec::new();
-    for disk in &disks {
-        let Ok(file) = std::fs::File::open(&disk.node) else { continue };
-        let Ok(table) = sys::block::gpt::read(&file, disk.size, disk.sector_size) else { continue };
-        for entry in table.entries.iter().filter(|entry| entry.name.starts_with("USR-")) {
-            let uuid = entry.guid.to_string();
-            let node = disk.partitions.iter().find(|partition| partition.number == entry.number);
-            slots.push(Slot {
-                label: entry.name.clone(),
-                device: node
-                    .map_or_else(|| disk.node.display().to_string(), |node| node.node.display().to_string()),
-                running: !running.is_empty() && uuid.replace('-', "").eq_ignore_ascii_case(running),
-                partition_uuid: uuid,
-            });
-        }
-    }
-    slots.sort_by(|a, b| a.label.cmp(&b.label));
+    let Ok(devices) = std::fs::read_dir("/sys/class/block") else { return Vec::new() };
+    let mut slots: Vec<Slot> = devices
+        .flatten()
+        .filter_map(|device| {
+            let text = sys::file::read_text(&device.path().join("uevent"), 64 << 10).ok()?;
+            slot(&text, running)
+        })
+        .collect();
+    slots.sort_by(|a, b| (&a.label, &a.device).cmp(&(&b.label, &b.device)));
     slots
+}
+
+/// The slot that a block device's uevent describes, if it is one.
+fn slot(uevent: &str, running: &str) -> Option<Slot> {
+    let field = |name: &str| uevent.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    let label = field("PARTNAME").filter(|label| label.starts_with("USR-"))?;
+    let uuid = field("PARTUUID")?;
+    Some(Slot {
+        label: label.to_owned(),
+        device: format!("/dev/{}", field("DEVNAME")?),
+        running: !running.is_empty() && uuid.replace('-', "").eq_ignore_ascii_case(running),
+        partition_uuid: uuid.to_owned(),
+    })
 }
 
 /// What the boot loader says (Boot Loader Interface: EFI variables under this vendor GUID).
@@ -205,6 +209,15 @@ fn provisioning() -> Provisioning {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_running_slot() {
+        let text = "DEVNAME=vda3\nDEVTYPE=partition\nPARTN=3\nPARTNAME=USR-A\nPARTUUID=0011aabb-2233-4455-6677-8899aabbccdd\n";
+        let slot = super::slot(text, "0011aabb2233445566778899aabbccdd").unwrap();
+        assert!(slot.running);
+        assert_eq!(slot.device, "/dev/vda3");
+        assert!(super::slot("DEVNAME=vda\n", "00").is_none());
+    }
+
     #[test]
     fn boot_tries_of_an_entry() {
         assert_eq!(super::tries_left("wellcar_2026.11.0+2-1.efi"), Some(2));

@@ -183,6 +183,9 @@ fn verity(usr: Option<&MountLine>) -> (String, bool) {
     if name.is_empty() {
         return (format!("{} is no device-mapper device", mount.source), false);
     }
+    if !rustix::process::geteuid().is_root() {
+        return (format!("{name}: only root may ask device-mapper; run `sudo wellcar-node check`"), false);
+    }
     let ask = |what: &str| {
         Cmd::new("dmsetup")
             .args([what, &name])
