@@ -45,7 +45,8 @@ fn rom(greeting: &str) -> Vec<u8> {
 }
 
 fn start(dir: &Path, greeting: &str, change: impl FnOnce(&mut MachineSpec)) -> Option<Machine> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = ["WELLCAR_ORACLES", "PATH"].map(|name| std::env::var(name).unwrap_or_default());
+    let path = std::ffi::OsString::from(folders.join(":"));
     let Some(program) = sys::process::find_program("qemu-system-x86_64", &path) else {
         assert!(std::env::var_os("WELLCAR_REQUIRE_ORACLES").is_none(), "no qemu-system-x86_64");
         println!("skipped: no qemu-system-x86_64");

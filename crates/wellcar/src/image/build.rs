@@ -54,7 +54,13 @@ impl Workshop<'_> {
 
     /// Makes the programs that tests compare our results with callable from the folder `dir`; gives their names.
     pub fn oracles(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
-        self.with_tools(|context| Ok(write_wrappers(Closure::Oracles, dir, context)?))
+        self.with_tools(|context| {
+            let mut names = write_wrappers(Closure::Qemu, dir, context)?;
+            names.extend(write_wrappers(Closure::Oracles, dir, context)?);
+            names.sort();
+            names.dedup();
+            Ok(names)
+        })
     }
 
     fn with_tools<T>(&self, work: impl FnOnce(&ToolContext<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {

@@ -1,7 +1,7 @@
 //! Makes every program of a closure callable from one folder: for each a small script that runs it by the
 //! closure's loader. The tests look for their oracles in such a folder (`WELLCAR_ORACLES`).
 
-use super::{Closure, LIBRARIES, LOADER, ToolContext, ToolError, Tools};
+use super::{Closure, LIBRARIES, LOADER, QEMU_DATA, ToolContext, ToolError, Tools};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,8 +76,11 @@ fn is_elf(path: &Path) -> bool {
 fn script(root: &Path, name: &str, program: &Path) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let path = |path: &Path| quote(&path.to_string_lossy());
+    // QEMU looks for its ROMs beside the program that runs, which is the loader.
+    let data = if name.starts_with("qemu-system-") { &QEMU_DATA[..] } else { &[] };
+    let data: String = data.iter().map(|data| format!(" -L {}", path(&root.join(data)))).collect();
     format!(
-        "#!/bin/sh\nexec {} --inhibit-cache --library-path {} --argv0 {} {} \"$@\"\n",
+        "#!/bin/sh\nexec {} --inhibit-cache --library-path {} --argv0 {} {}{data} \"$@\"\n",
         path(&root.join(LOADER)),
         path(&root.join(LIBRARIES)),
         quote(name),
@@ -106,6 +109,14 @@ mod tests {
             "#!/bin/sh\nexec '/c/it'\\''s/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2' --inhibit-cache \
              --library-path '/c/it'\\''s/usr/lib/x86_64-linux-gnu' --argv0 'mcopy' '/c/it'\\''s/usr/bin/mcopy' \"$@\"\n"
         );
+    }
+
+    #[test]
+    fn qemu_is_told_where_its_roms_are() {
+        let text = script(Path::new("/c"), "qemu-system-x86_64", Path::new("/c/usr/bin/qemu-system-x86_64"));
+        assert!(text.ends_with(
+            " '/c/usr/bin/qemu-system-x86_64' -L '/c/usr/share/qemu' -L '/c/usr/share/seabios' \"$@\"\n"
+        ));
     }
 
     #[test]
