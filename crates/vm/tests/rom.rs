@@ -45,9 +45,11 @@ fn rom(greeting: &str) -> Vec<u8> {
 }
 
 fn start(dir: &Path, greeting: &str, change: impl FnOnce(&mut MachineSpec)) -> Option<Machine> {
-    let folders = ["WELLCAR_ORACLES", "PATH"].map(|name| std::env::var(name).unwrap_or_default());
-    let path = std::ffi::OsString::from(folders.join(":"));
-    let Some(program) = sys::process::find_program("qemu-system-x86_64", &path) else {
+    let program = ["WELLCAR_ORACLES", "PATH"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find_map(|list| sys::process::find_program("qemu-system-x86_64", &list));
+    let Some(program) = program else {
         assert!(std::env::var_os("WELLCAR_REQUIRE_ORACLES").is_none(), "no qemu-system-x86_64");
         println!("skipped: no qemu-system-x86_64");
         return None;

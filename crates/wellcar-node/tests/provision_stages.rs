@@ -51,6 +51,7 @@ impl Bench {
             ])
             .args(extra)
             .current_dir(self.dir.path())
+            .env("PATH", search())
             .env("IGNITION_CONFIG_FILE", "config.ign")
             .env("IGNITION_SYSTEM_CONFIG_DIR", self.dir.path().join("system"))
             .env("IGNITION_OEM_LOOKASIDE_DIR", self.dir.path().join("oem"))
@@ -403,9 +404,18 @@ impl Drop for Loop {
     }
 }
 
+/// Where programs are looked for: the tests' own first.
+fn search() -> String {
+    ["WELLCAR_ORACLES", "PATH"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
 fn has(tools: &[&str]) -> bool {
     for tool in tools {
-        if Command::new(tool).arg("--version").output().is_err() {
+        if Command::new(tool).arg("--version").env("PATH", search()).output().is_err() {
             assert!(std::env::var_os("WELLCAR_REQUIRE_ORACLES").is_none_or(|v| v != "1"), "no {tool}");
             eprintln!("skipped: no {tool}");
             return false;
@@ -415,7 +425,7 @@ fn has(tools: &[&str]) -> bool {
 }
 
 fn output(program: &str, args: &[&str]) -> String {
-    let out = Command::new(program).args(args).output().unwrap();
+    let out = Command::new(program).args(args).env("PATH", search()).output().unwrap();
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
