@@ -88,7 +88,8 @@ fn console_control_and_process() {
     console.expect_boot();
     assert_eq!(console.wait_for("the ROM", mark, deadline).unwrap(), "hello from the ROM");
     assert_eq!((console.boots(), console.trouble()), (2, None));
-    assert!(machine.qmp().events().contains(&Event::Reset { guest: true }));
+    let reset = |event: &Event| *event == Event::Reset { guest: true };
+    machine.qmp().wait_event("a reset by the guest", deadline, reset).unwrap();
 
     machine.qmp().quit().unwrap();
     assert!(machine.wait(deadline).unwrap().success());
